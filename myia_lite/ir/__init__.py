@@ -1,0 +1,32 @@
+"""The graph IR: in comes nothing but calls of its builder or its printed text; out go graphs, typed after inference.
+
+Guaranteed: the printed form parses back to an equal graph, and what passes `verify` has types, scopes and tail positions
+in order.
+"""
+
+from .builder import Builder, current, install_operators, lift
+from .nodes import Apply, Constant, Graph, Node, Parameter, Primitive, callees, constant, reachable
+from .span import Span
+from .types import (
+    DTYPES,
+    F32,
+    F64,
+    FLOATS,
+    I32,
+    I64,
+    INTS,
+    Array,
+    Bool,
+    Never,
+    Scalar,
+    Stack,
+    Sum,
+    Tuple,
+    Type,
+    Unit,
+    compatible,
+    is_float,
+    shape_of,
+    shaped,
+    with_dtype,
+)
