@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from .nodes import Apply, Constant, Graph, Node, Primitive
-from .types import Scalar, is_float
+from .types import FLOATS, INTS, Scalar
 
 _local = threading.local()
 
@@ -45,19 +45,20 @@ class Builder:
 
 
 def lift(args) -> list[Node]:
-    """Nodes for `args`: a Python number takes the dtype of the first node whose kind admits it."""
+    """Nodes for `args`: a Python number takes the first float dtype among them, an int else their first int dtype."""
     if all(isinstance(a, Node) for a in args):
         return list(args)
-    dtype = next((a.type.dtype for a in args if isinstance(a, Node) and hasattr(a.type, "dtype")), None)
+    dtypes = [a.type.dtype for a in args if isinstance(a, Node) and hasattr(a.type, "dtype")]
+    dtype = next((d for d in dtypes if d in FLOATS), next((d for d in dtypes if d in INTS), None))
 
     def one(a):
         if isinstance(a, Node):
             return a
         if isinstance(a, bool):
             return Constant(a, Scalar("bool"))
-        if isinstance(a, float) or (dtype and is_float(Scalar(dtype))):
-            return Constant(float(a), Scalar(dtype if dtype and is_float(Scalar(dtype)) else "f64"))
-        return Constant(a, Scalar(dtype if dtype in ("i32", "i64") else "i64"))
+        if isinstance(a, float) or dtype in FLOATS:
+            return Constant(float(a), Scalar(dtype if dtype in FLOATS else "f64"))
+        return Constant(a, Scalar(dtype or "i64"))
 
     return [one(a) for a in args]
 

@@ -1,0 +1,102 @@
+"""Control and data: calls, branches, loops, tuples, sums, stacks, guards."""
+
+from __future__ import annotations
+
+from ..ir import I64, Bool, Never, Stack, Tuple, compatible
+from .define import define, expect
+
+
+def _fits(params, types, what):
+    expect(len(params) == len(types), f"{what} takes {len(params)} arguments, not {len(types)}")
+    for p, t in zip(params, types, strict=True):
+        expect(compatible(t, p.type), f"{what} takes {p.type} where {t} stands")
+
+
+def _call_type(types, attrs, graphs):
+    (g,) = graphs
+    _fits(g.params, types, f"@{g.name}")
+    return g.result_type
+
+
+def joined(a, b):
+    """The type of a value that comes from either of two branches: `never` gives way, a dim known on one side only is unknown."""
+    from ..ir import Array
+
+    if a is Never or a == b:
+        return b
+    if b is Never:
+        return a
+    if isinstance(a, Array) and isinstance(b, Array) and compatible(a, b):
+        return Array(a.dtype, tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)))
+    if isinstance(a, Tuple) and isinstance(b, Tuple) and len(a.elems) == len(b.elems):
+        return Tuple(tuple(map(joined, a.elems, b.elems)))
+    raise TypeError(f"branches of type {a} and {b}")
+
+
+def _switch_type(types, attrs, graphs):
+    expect(types == [Bool] and len(graphs) == 2, "switch(bool) { then; else }")
+    for g in graphs:
+        _fits(g.params, [], f"branch @{g.name}")
+    return joined(graphs[0].result_type, graphs[1].result_type)
+
+
+def _case_type(types, attrs, graphs):
+    (s,) = types
+    expect(len(graphs) == len(s.variants), f"a graph for each of {list(s.variants)}")
+    out = Never
+    for g, (tag, fields) in zip(graphs, s.variants.items(), strict=True):
+        _fits(g.params, list(fields), f"case {tag}")
+        out = joined(out, g.result_type)
+    return out
+
+
+def _make_type(types, attrs, graphs):
+    s, tag = attrs["sum"], attrs["tag"]
+    expect(tag in s.variants, f"{s} has no {tag}")
+    expect(len(types) == len(s.variants[tag]) and all(map(compatible, types, s.variants[tag])), f"fields of {s}.{tag}")
+    return s
+
+
+call = define("call", _call_type, "call @g(args): a closed graph")
+loop = define("loop", _call_type, "loop @L(args) { L }: enter a local graph that `recur`s to itself", nests=True)
+recur = define("recur", _call_type, "recur @L(args): the next trip; in tail position inside L only")
+switch = define("switch", _switch_type, "switch(c) { then; else }: call one of two local graphs without parameters", nests=True)
+case = define("case", _case_type, "case(v) { a graph per variant, in order, whose parameters are its fields }", nests=True)
+tuple_ = define("tuple", lambda types, attrs, graphs: Tuple(tuple(types)), "tuple(*xs)")
+get = define("get", lambda types, attrs, graphs: types[0].elems[attrs["index"]], "get[index](t)")
+make = define("make", _make_type, "make[sum, tag](*fields)")
+
+stack_new = define("stack_new", lambda types, attrs, graphs: Stack(attrs["elem"]), "stack_new[elem](): the empty stack")
+stack_push = define("stack_push", lambda types, attrs, graphs: types[0], "stack_push(s, v): s with v on top", in_place=True)
+stack_pop = define("stack_pop", lambda types, attrs, graphs: Tuple((types[0], types[0].elem)), "stack_pop(s) -> (rest, top); s is not empty")
+stack_len = define("stack_len", lambda types, attrs, graphs: I64, "stack_len(s)", zero_derivative="integer result")
+
+
+def _guard_type(types, attrs, graphs):
+    expect(types[:1] == [Bool], "guard(ok, …)")
+    return Tuple(())
+
+
+guard = define(
+    "guard",
+    _guard_type,
+    "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name; {0}, {1} … in the message stand for the values",
+    effect=True,
+    zero_derivative="no result",
+)
+raise_ = define("raise", lambda types, attrs, graphs: Never, "raise[exception, message](*values), in tail position: the end of its graph", effect=True, zero_derivative="no result")
+
+
+def _grad_type(types, attrs, graphs):
+    """(f's results…, cotangent of each argument in `wrt`): see `ad`."""
+    (g,) = graphs
+    _fits(g.params, types, f"@{g.name}")
+    results = g.result_type.elems if isinstance(g.result_type, Tuple) else (g.result_type,)
+    return Tuple((*results, *(g.params[k].type for k in attrs["wrt"])))
+
+
+grad = define(
+    "grad",
+    _grad_type,
+    "grad[wrt] @g(args) -> (results of g…, gradient of its first result, a float scalar, in each argument of `wrt`); `ad` expands it",
+)
