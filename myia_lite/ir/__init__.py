@@ -5,6 +5,16 @@ in order.
 """
 
 from .builder import Builder, current, install_operators, lift
+from .errors import (
+    MyiaAttributeError,
+    MyiaError,
+    MyiaIndexError,
+    MyiaNameError,
+    MyiaRecursionError,
+    MyiaSyntaxError,
+    MyiaTypeError,
+    MyiaValueError,
+)
 from .nodes import Apply, Constant, Graph, Node, Parameter, Primitive, callees, constant, reachable
 from .span import Span
 from .types import (

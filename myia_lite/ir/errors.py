@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import linecache
 
-from .ir import Span
+from .span import Span
 
 
 class MyiaError(Exception):
