@@ -13,7 +13,7 @@ import linecache
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import Array, Graph, Scalar, Tuple
+from ...ir import Array, Graph, Scalar, Tuple, reachable
 from . import jit, runtime
 from .context import Context
 from .layout import (
@@ -163,12 +163,19 @@ class _Entry(Context):
         b.ret(b.call(self.module.runtime("rt_recursive"), [Symbol(self.fn), Symbol(deep), args, results]))
 
 
+def _unbounded(node, graph: Graph) -> bool:
+    """Arrays made from numbers have any size; recursion takes any time."""
+    return node.op.name == "call" or (isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params))
+
+
 class Program:
     """The compiled entry graph: `program(leaves)` is the list of its results' leaves."""
 
     def __init__(self, graph: Graph):
         self.params = [p.type for p in graph.params]
         self.results = results_of(graph)
+        # may it run long on small arguments?
+        self.long = any(n.op.name == "loop" or _unbounded(n, graph) for g in reachable(graph) for h in g.nested() for n in h.nodes)
         with jit.LOCK:
             m = build(graph)
             imports = dict(m.imports)
