@@ -18,6 +18,10 @@ from ..ir import Array, MyiaTypeError, Node, Span, Sum
 STALE = -1
 
 
+class AliasError(MyiaTypeError):
+    """A read or a write that Python's sharing of memory would make visible elsewhere."""
+
+
 class Storage:
     """The memory of one array.  `owner` says who else sees it ("an argument"), None for an array made in this function."""
 
@@ -99,7 +103,7 @@ class Aliases:
         where = self.stale(self.of(node)[()])
         if where:
             line = f" (line {where.line})" if isinstance(where, Span) else ""
-            raise MyiaTypeError(
+            raise AliasError(
                 f"this array shares memory with one that has been written to since{line}: Python would see the write here",
                 span,
                 "take a copy before the write: b = a.copy()",
@@ -112,7 +116,7 @@ class Aliases:
         owner = next((s.owner for s in alias.storages() if s.owner), None)
         if owner or alias.view:
             what = owner or "a view of another array"
-            raise MyiaTypeError(
+            raise AliasError(
                 f"this writes into {what}: the write would be seen outside", span, "start from a copy: a = a.copy()"
             )
 
@@ -210,6 +214,7 @@ class LoopAliases:
 
     def enter(self, init: list[Node]) -> None:
         """Facts from the initial state."""
+        seen: dict[Storage, tuple] = {}
         for k, node in enumerate(init):
             for path, alias in self.aliases.of(node).items():
                 key = (k, *path)
@@ -219,21 +224,13 @@ class LoopAliases:
                     self.views.add(key)
                 if self.aliases.stale(alias):
                     self.stale.add(key)
-        self._share()
+                for s in alias.storages():
+                    self.unite(seen.setdefault(s, key), key)
 
     def _key(self, key):
         if key not in self.root:
             self.root[key], self.sources[key] = key, set()
             self.grown = True
-
-    def _share(self):
-        seen: dict[Storage, tuple] = {}
-        for key in list(self.sources):
-            for s in list(self.sources.get(key, ())):
-                if s in seen:
-                    self.unite(seen[s], key)
-                else:
-                    seen[s] = key
 
     def header(self, params: list[Node]) -> None:
         """Aliases of the parameters for one walk; storages that the loop writes are at a new version from here on."""
@@ -272,6 +269,9 @@ class LoopAliases:
                     if s in came:
                         self.unite(came[s], key)
                     came[s] = key
+                    if s not in mine:  # from outside: whatever else may have come from there shares it
+                        for root in [r for r, held in self.sources.items() if s in held]:
+                            self.unite(root, key)
                     outside = self.sources[self.find(mine[s])] if s in mine else {s} if s.serial < self.mark else set()
                     target = self.sources[self.find(key)]
                     if not outside <= target:

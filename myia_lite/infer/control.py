@@ -42,7 +42,11 @@ class Control(Joins):
 
     def _walk(self, graph, env):
         if "through" not in graph.info:  # holders in `a[i][j] = v`: written back into `a` by a second py_setitem
-            graph.info["through"] = {n.args[2] for n in graph.nodes if n.attrs.get("through")}
+            graph.info["through"] = {
+                n.args[2]
+                for n in graph.nodes
+                if n.op is surface.py_setitem and (n.attrs.get("through") or getattr(n.args[2], "op", 0) is surface.py_inplace)
+            }
         self.through |= graph.info["through"]
         last = graph.nodes[-1] if graph.nodes else None
         for node in graph.nodes:

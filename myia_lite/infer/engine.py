@@ -67,10 +67,6 @@ def infer(
 class Engine(Transforms):
     """All of inference."""
 
-    def __init__(self, error_model: str, parse: Callable):
-        super().__init__(error_model, parse)
-        self.zero_d: set[Node] = set()  # leaves that are NumPy arrays of rank 0
-
     def mapping(self, keys, items) -> Mapping:
         return Mapping(keys, items)
 
@@ -83,7 +79,6 @@ class Engine(Transforms):
             params = self.parameters(entry, self.types(t))
             for p in params:
                 self.aliases.own(p, "an argument")
-            self._mark_zero_d(t, iter(params))
             values.append(self.rebuild(t, iter(params)))
         positional, named = values[: len(arguments)], values[len(arguments) :]
         names = tuple(k for k, _ in keywords)
@@ -103,15 +98,6 @@ class Engine(Transforms):
         found = tuple(Attribute(*d) if isinstance(d, tuple) else d for d in self.dependencies)
         return Inferred(graph, templates, result, captured, found)
 
-    def _mark_zero_d(self, t, params):
-        if isinstance(t, Dyn):
-            p = next(params)
-            if t.zero_d:
-                self.zero_d.add(p)
-        elif isinstance(t, Tree):
-            for i in t.items:
-                self._mark_zero_d(i, params)
-
     def _returned(self, value: Value) -> tuple[Template, list[Node]]:
         """The template and the leaves of the result, with values of several shapes spread out."""
         template, nodes = self._spread_out(value)
@@ -122,10 +108,7 @@ class Engine(Transforms):
 
     def _spread_out(self, value: Value):
         if isinstance(value, Leaf):
-            t = self.template(value)
-            if isinstance(t, Dyn) and value.node in self.zero_d:
-                t = Dyn(t.type, False, True)
-            return t, self.leaves(value)
+            return self.template(value), self.leaves(value)
         if not several(value):
             shape, items = parts(value)
             done = [self._spread_out(i) for i in items]

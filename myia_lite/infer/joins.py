@@ -10,10 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..ir import Apply, Array, Constant, Graph, Never, Node, Parameter, Scalar, Sum, Tuple, Type, constant
+from ..ir import (
+    Apply,
+    Array,
+    Constant,
+    Graph,
+    MyiaAttributeError,
+    MyiaTypeError,
+    Never,
+    Node,
+    Parameter,
+    Scalar,
+    Sum,
+    Tuple,
+    Type,
+    constant,
+)
 from ..ops import arrays, control
 from . import library
-from .aliasing import Aliases, merged
+from .aliasing import Aliases, AliasError, merged
 from .context import Context, Diverged
 from .templates import NO_VALUE, Dyn, Known, Maybe, Shapes, Template, Tree, Union, parts
 from .values import Leaf, MaybeUnbound, Outcome, Static, Value
@@ -111,7 +126,7 @@ class Joins(Shapes, Context):
     def _join_leaves(self, a, b) -> Dyn | None:
         if isinstance(a.type, Scalar) and isinstance(b.type, Scalar):
             if a.type == b.type and a.py == b.py:
-                return Dyn(a.type, a.py)
+                return Dyn(a.type, a.py, getattr(a, "zero_d", False) and getattr(b, "zero_d", False))
             dtype, py = library.join_numbers(self, self._stand_in(a), self._stand_in(b))
             return Dyn(Scalar(dtype), py)
         if isinstance(a.type, Array) and isinstance(b.type, Array) and a.type.rank == b.type.rank:
@@ -318,8 +333,28 @@ class Joins(Shapes, Context):
         return [lambda tag=tag, t=t: one(tag, t) for tag, t in value.alternatives.alternatives]
 
     def over(self, value: Outcome, f: Callable[[Value], Value]) -> Value:
-        """`f(value)` for a value of several shapes: one branch each."""
-        return self.merge(*self.cases(value, lambda tag, v: f(v)))
+        """`f(value)` for a value of several shapes: one branch each.
+
+        Where `f` does not take one of the shapes, as `None + 1`, that branch raises, as Python would; an error now if it
+        takes none.
+        """
+        errors, total = [], len(value.alternatives.alternatives)
+
+        def build(tag, v):
+            nodes = self.graph.nodes
+            start = len(nodes)
+            try:
+                return f(v)
+            except (MyiaTypeError, MyiaAttributeError) as error:
+                errors.append(error)
+                if isinstance(error, AliasError) or len(errors) == total:
+                    raise
+                del nodes[start:]
+            exception = "AttributeError" if isinstance(errors[-1], AttributeError) else "TypeError"
+            message = errors[-1].message.replace("{", "{{").replace("}", "}}")
+            self.emit(control.raise_, exception=exception, message=message)
+
+        return self.merge(*self.cases(value, build))
 
 
 def several(value: Value) -> bool:

@@ -290,7 +290,7 @@ class Shapes:
             node = value.node
             if isinstance(node, Constant):
                 return Known(node.type, value.py, repr(node.value), node.value)
-            return Dyn(node.type, value.py)
+            return Dyn(node.type, value.py, value.zero_d)
         if isinstance(value, MaybeUnbound):
             item = None if value.value is NO_VALUE else self.template(value.value)
             return Maybe(value.name, item, self.template(value.bound))
@@ -313,7 +313,7 @@ class Shapes:
     def rebuild(self, t: Template, nodes: Iterable[Node]) -> Value:
         """The value of template `t` over the next of `nodes`."""
         if isinstance(t, Dyn):
-            return Leaf(next(nodes), t.py)
+            return Leaf(next(nodes), t.py, t.zero_d)
         if isinstance(t, Known):
             return Leaf(Constant(t.value, t.type), t.py)
         if isinstance(t, Union):

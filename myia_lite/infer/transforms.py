@@ -157,9 +157,7 @@ class Transforms(Objects):
             k = next(supply)
             if k not in gradients:
                 return NONE
-            if flat[k] in self.zero_d:
-                self.zero_d.add(gradients[k])
-            return Leaf(gradients[k], t.py and isinstance(t.type, Scalar))
+            return Leaf(gradients[k], t.py, t.zero_d)
         if isinstance(t, Tree) and t.shape[0] in ("sequence", "mapping", "record"):
             items = tuple(self._gradient(i, supply, gradients, flat) for i in t.items)
             kind = t.shape[0]
