@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ...ir import Graph
 from .entry import native_entry
+from .lower import LOWERED
 from .program import Program, asm_text, llvm_text
 
 
@@ -17,4 +18,4 @@ def compile(graph: Graph, **options) -> Program:
     return Program(graph, **options)
 
 
-__all__ = ["Program", "asm_text", "compile", "llvm_text", "native_entry"]
+__all__ = ["LOWERED", "Program", "asm_text", "compile", "llvm_text", "native_entry"]

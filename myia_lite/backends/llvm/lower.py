@@ -7,7 +7,7 @@ from collections import Counter
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Type
-from . import arrays, scalars, sums
+from . import arrays, libm, scalars, sums
 from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
@@ -373,3 +373,4 @@ RULES = {
     "stack_pop": sums.stack_pop,
     "stack_len": sums.stack_len,
 }
+LOWERED = frozenset({*RULES, "tuple", "get", *arrays.RULES, *scalars.RULES, "cast", "powi", "polygamma", *libm.INTRINSIC, *libm.SYMBOL})
