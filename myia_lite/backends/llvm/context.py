@@ -42,8 +42,6 @@ class Context:
         if isinstance(t, Array):
             data = self.module.constant_data(value, t)
             return ArrayValue(NULL, data, tuple(i64(d) for d in value.shape), t)
-        if hasattr(t, "elems"):
-            return tuple(self.constant(v, e) for v, e in zip(value, t.elems, strict=True))
         kind = REGISTER[t.dtype]
         if isinstance(kind, ll.IntType):
             return ll.Constant(kind, int(value))

@@ -6,7 +6,7 @@ from collections import Counter
 
 import llvmlite.ir as ll
 
-from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Type
+from ...ir import Apply, Array, Graph, Never, Node, Scalar, Type
 from . import arrays, libm, scalars, sums
 from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
@@ -80,12 +80,12 @@ class Lowering(Context):
 
     # ---- values ------------------------------------------------------------------------------------------------------
     def value(self, node: Node):
-        if isinstance(node, Constant):
-            return self.constant(node.value, node.type)
         return self._read(self.ownership.tree(node))
 
     def _read(self, tree):
-        return tuple(map(self._read, tree)) if isinstance(tree, tuple) else self.values[tree]
+        if isinstance(tree, tuple):
+            return tuple(map(self._read, tree))
+        return self.values[tree] if tree.constant is None else self.constant(tree.constant, tree.type)
 
     def define(self, node: Node, value) -> None:
         self._bind(self.ownership.tree(node), value)

@@ -17,14 +17,21 @@ TAIL = ("switch", "case", "recur", "raise")
 
 
 class Cell:
-    __slots__ = ("type", "counted")
+    __slots__ = ("type", "counted", "constant")
 
-    def __init__(self, type: Type):
-        self.type, self.counted = type, on_heap(type)
+    def __init__(self, type: Type, constant=None):
+        self.type, self.constant = type, constant  # a constant has its value here, and is not counted
+        self.counted = constant is None and on_heap(type)
 
 
 def _tree(t: Type):
     return tuple(map(_tree, t.elems)) if isinstance(t, Tuple) else Cell(t)
+
+
+def _constants(value, t: Type):
+    if isinstance(t, Tuple):
+        return tuple(_constants(v, e) for v, e in zip(value, t.elems, strict=True))
+    return Cell(t, value)
 
 
 def leaves(tree) -> Iterator[Cell]:
@@ -48,7 +55,9 @@ class Ownership:
     def tree(self, node: Node):
         """The cells of a node: a cell, or nested tuples of them."""
         if node not in self.cells:
-            if isinstance(node, Apply) and node.op.name == "get" and not isinstance(node.args[0], Constant):
+            if isinstance(node, Constant):
+                self.cells[node] = _constants(node.value, node.type)
+            elif isinstance(node, Apply) and node.op.name == "get":
                 self.cells[node] = self.tree(node.args[0])[node.attrs["index"]]
             elif isinstance(node, Apply) and node.op.name == "tuple":
                 self.cells[node] = tuple(map(self.tree, node.args))
@@ -57,8 +66,6 @@ class Ownership:
         return self.cells[node]
 
     def counted(self, node: Node) -> list[Cell]:
-        if isinstance(node, Constant):
-            return []
         return [c for c in leaves(self.tree(node)) if c.counted]
 
     def _visit(self, g: Graph) -> set[Cell]:
