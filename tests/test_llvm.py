@@ -214,7 +214,7 @@ graph @make(%k.1: i64, %x.1: f64[?]) -> $s {
       %4: bool = eq(%k.1, 1)
       %5: $s = switch(%4) {
         @one() -> $s { %6: $s = make[sum=!$s, tag='pair'](%y, %k.1) return %6 }
-        @two() -> $s { %7: $s = make[sum=!$s, tag='whole'](%k.1, true, %y, %y) return %7 }
+        @two() -> $s { %7: $s = make[sum=!$s, tag='whole'](%k.1, True, %y, %y) return %7 }
       }
       return %5
     }
@@ -635,8 +635,10 @@ def test_native_entry_raises():
     assert g(3, 1.0, True, 10) == 3
     with pytest.raises(ValueError, match=r"^-4 {} 2.50 True$"):
         g(-4, 2.5, True, 10)
+    f = program("graph @f(%n: i64) -> f64[?] { %y: f64[?] = broadcast[shape=(None,), axes=()](3.0, %n) return %y }")
+    g = llvm.native_entry(f, ["int"], "array", slow)
     with pytest.raises(MemoryError):
-        g(4, 2.5, True, 2**60)
+        g(2**60)
 
 
 def test_native_entry_counts_references():

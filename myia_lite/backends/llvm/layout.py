@@ -153,7 +153,7 @@ def flatten(value, t: Type) -> list:
         return [value.obj, value.length] if parts(t.elem) else [value.length]
     if isinstance(t, Sum):
         return [value.box] if boxed(t) else [value.tag, *value.slots]
-    return [value]
+    return [] if t is Never else [value]
 
 
 def unflatten(t: Type, values: list):
@@ -172,7 +172,7 @@ def unflatten(t: Type, values: list):
         return StackValue(*values, t) if parts(t.elem) else StackValue(None, values[0], t)
     if isinstance(t, Sum):
         return SumValue(values[0], None, (), t) if boxed(t) else SumValue(None, values[0], tuple(values[1:]), t)
-    return values[0]
+    return values[0] if values else None  # nothing comes from `never`
 
 
 def struct(types) -> ll.Type:

@@ -13,7 +13,7 @@ import linecache
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import Array, Graph, Scalar, Tuple, reachable
+from ...ir import Array, Graph, Never, Scalar, Tuple, reachable
 from . import jit, runtime
 from .context import Context
 from .layout import (
@@ -39,7 +39,7 @@ NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32
 
 def results_of(graph: Graph) -> tuple:
     t = graph.result_type
-    return t.elems if isinstance(t, Tuple) else (t,)
+    return () if t is Never else t.elems if isinstance(t, Tuple) else (t,)
 
 
 def slots_of(t) -> int:
@@ -105,7 +105,7 @@ class _Entry(Context):
         b, t = self.b, self.graph.result_type
         n = len(out.type.elements) if isinstance(out.type, ll.LiteralStructType) else 0
         value = unflatten(t, [b.extract_value(out, k) for k in range(n)])
-        values = value if isinstance(t, Tuple) else (value,)
+        values = () if t is Never else value if isinstance(t, Tuple) else (value,)
         values = [self._owned(v) if isinstance(v, ArrayValue) else v for v in values]
         at = 0
         for v, r in zip(values, results_of(self.graph), strict=True):
