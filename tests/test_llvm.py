@@ -177,7 +177,7 @@ def test_recursive_records_deep_recursion_and_its_limit():
     assert f([300_000]) == [300_000 * 300_001 / 2, 300_000.0]
     assert not f.leaked
     with pytest.raises(RecursionError):
-        f([10**12])
+        f([10**8])
     assert f([10]) == [55.0, 10.0]
 
 
@@ -547,7 +547,7 @@ def test_an_exception_names_the_users_line():
     g = Graph("f")
     with Builder(g, Span(__file__, 1, 0, 1, 5)):
         g.returns(raise_(constant(2.5), exception=Custom, message="no"))
-    with pytest.raises(Custom, match="^no$") as caught:
+    with pytest.raises(Custom, match="^no") as caught:
         llvm.compile(g)([])
     assert f'File "{__file__}", line 1' in caught.value.__notes__[0]
     assert "The native back end" in caught.value.__notes__[0]

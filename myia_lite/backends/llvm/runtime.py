@@ -21,6 +21,7 @@ MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
 LARGE = 1 << 20  # objects of at least as many bytes go through the pool
 SHALLOW = 256 << 10  # how much of the caller's stack a recursive program may use
+DEEP = 256 << 20  # and how much it gets of its own: a million frames, and an endless recursion ends in a second
 POOL_SLOTS, POOL_BYTES = 16, 512 << 20
 
 TEXT = f"""
@@ -480,7 +481,7 @@ entry:
   %i = call i32 @pthread_attr_init(ptr %attr)
   br label %try
 try:
-  %size = phi i64 [{1 << 30}, %entry], [%less, %failed]
+  %size = phi i64 [{DEEP}, %entry], [%less, %failed]
   store i64 %size, ptr %sizep
   %s = call i32 @pthread_attr_setstacksize(ptr %attr, i64 %size)
   %c = call i32 @pthread_create(ptr %thread, ptr %attr, ptr @deep_main, ptr %job)
