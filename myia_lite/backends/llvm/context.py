@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import llvmlite.ir as ll
 
-from ...ir import Apply, Array, Constant, Node, Type
-from .layout import DATA, I1, I8, I32, I64, ITEMSIZE, NULL, PTR, REGISTER, ArrayValue, i64
+from ...ir import Array, Node, Type
+from .layout import DATA, I1, I8, I64, ITEMSIZE, NULL, PTR, REGISTER, ArrayValue, i64
 from .module import ModuleBuilder
 
 

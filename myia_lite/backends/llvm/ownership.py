@@ -17,7 +17,7 @@ TAIL = ("switch", "case", "recur", "raise")
 
 
 class Cell:
-    __slots__ = ("type", "counted", "constant")
+    __slots__ = ("constant", "counted", "type")
 
     def __init__(self, type: Type, constant=None):
         self.type, self.constant = type, constant  # a constant has its value here, and is not counted
