@@ -1,0 +1,35 @@
+"""What Python, NumPy, `math` and `scipy.special` mean: abstract values in, typed primitives and abstract values out.
+
+Everything that differs between Python's numbers and NumPy's is decided here: checks, promotion, broadcasting, the placing
+of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy, never approximates.
+"""
+
+from . import math, products, reductions, shapes, special
+from .attributes import attribute
+from .dtypes import convert, join_numbers
+from .operators import binary, compare, getitem, inplace, setitem, truth, unary
+from .registry import lookup
+from .remedies import suggest
+from .sequences import item, length
+
+__all__ = [
+    "attribute",
+    "binary",
+    "compare",
+    "convert",
+    "getitem",
+    "inplace",
+    "item",
+    "join_numbers",
+    "length",
+    "lookup",
+    "math",
+    "products",
+    "reductions",
+    "setitem",
+    "shapes",
+    "special",
+    "suggest",
+    "truth",
+    "unary",
+]

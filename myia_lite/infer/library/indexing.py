@@ -1,0 +1,438 @@
+"""Reading and writing by index: ints, slices, `...`, None, integer arrays, full masks, as NumPy places them.
+
+An index is taken apart into one entry per axis (`Plan`); reading and writing both walk the plan.  Every index that reaches
+a primitive is non-negative and in range: a guard says so before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...ir import FLOATS, INTS, Array, Constant, MyiaIndexError, MyiaValueError
+from ...ops import arrays as A
+from ...ops import elementwise as E
+from ..values import Leaf, Sequence, Slice, Static
+from .creation import range_count
+from .dtypes import cast, is_array, is_integer, leaf_of, truncated
+from .reductions import every, normalised
+from .registry import absent, describe, elaborates, fixed, require
+from .shapes import view
+from .sizes import (
+    attribute,
+    both,
+    common,
+    fact,
+    iota,
+    least,
+    minus,
+    most,
+    node_of,
+    plus,
+    reshape,
+    same,
+    shape,
+    size,
+    spread,
+    stretched,
+    text,
+    total,
+    transpose,
+)
+from .ufuncs import boolean, where
+
+
+@dataclass
+class Axis:
+    """What the index says of one axis of the array: `start` for an int (dropped), a slice, or an index array."""
+
+    start: Any = 0
+    step: int = 1
+    length: Any = 1
+    kind: str = "slice"  # "int", "slice" or "array"
+    index: Any = None  # the node of an index array
+
+
+@dataclass
+class Plan:
+    axes: list[Axis]
+    layout: list[Any] = field(default_factory=list)  # of the result: an axis number, or None for a new axis of size 1
+
+
+# ---- taking an index apart -------------------------------------------------------------------------------------------
+def entries(index) -> tuple:
+    return index.items if isinstance(index, Sequence) and index.kind is tuple else (index,)
+
+
+def plan(ctx, x, index) -> Plan:
+    sizes = shape(ctx, x)
+    parts = [_entry(ctx, e) for e in entries(index)]
+    consuming = sum(p is not None and p is not Ellipsis for p in parts)
+    if consuming > len(sizes):
+        message = f"too many indices for array: array is {len(sizes)}-dimensional, but {consuming} were indexed"
+        ctx.error(message, "index with fewer", cls=MyiaIndexError)
+    if sum(p is Ellipsis for p in parts) > 1:
+        ctx.error("an index can only have a single ellipsis ('...')", "leave one", cls=MyiaIndexError)
+    full = [Slice(Static(None), Static(None), Static(None))] * (len(sizes) - consuming)
+    if Ellipsis in [p for p in parts if not isinstance(p, (Leaf, Slice))]:
+        at = next(k for k, p in enumerate(parts) if p is Ellipsis)
+        parts[at : at + 1] = [_Wide(full)]
+    else:
+        parts.append(_Wide(full))
+    out = Plan([])
+    for p in parts:
+        for q in p.parts if isinstance(p, _Wide) else [p]:
+            if q is None:
+                out.layout.append(None)
+                continue
+            k = len(out.axes)
+            out.axes.append(_axis(ctx, q, k, sizes[k]))
+            out.layout.append(k)
+    return out
+
+
+@dataclass
+class _Wide:
+    """What an ellipsis stands for."""
+
+    parts: list
+
+
+def _entry(ctx, e):
+    """A Leaf or a Slice; None or Ellipsis."""
+    if isinstance(e, Slice):
+        return e
+    if isinstance(e, Static) and (e.value is None or e.value is Ellipsis):
+        return e.value
+    if isinstance(e, Sequence):
+        e = leaf_of(ctx, e) if e.items else ctx.leaf(fill_empty(ctx))
+    if not isinstance(e, Leaf):
+        ctx.error(
+            f"only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer arrays are valid indices, not {describe(e)}",
+            "index with one of those",
+            cls=MyiaIndexError,
+        )
+    dtype = e.type.dtype
+    if dtype == "bool":
+        ctx.error("an index of bools selects a number of elements that depends on values", "use np.where(mask, x, y)")
+    if dtype not in INTS:
+        ctx.error(f"arrays used as indices must be of integer type, not {describe(e)}", "convert with int() or astype(int)", cls=MyiaIndexError)
+    return e
+
+
+def fill_empty(ctx):
+    from .creation import number
+    from .sizes import fill
+
+    return fill(ctx, number("i64", 0), (0,))
+
+
+def _axis(ctx, part, k, n) -> Axis:
+    if isinstance(part, Slice):
+        start, step, length = bounds(ctx, part, n)
+        return Axis(start, step, length)
+    node = cast(ctx, part.node, "i64")
+    if isinstance(node.type, Array):
+        return Axis(length=n, kind="array", index=_wrapped_array(ctx, node, k, n))
+    return Axis(wrapped(ctx, size(node), n, f"index {{0}} is out of bounds for axis {k} with size {{1}}"), kind="int")
+
+
+def wrapped(ctx, i, n, message, exception="IndexError"):
+    """The place from 0 that index i means on an axis of size n; out of range it raises."""
+    if isinstance(i, int) and isinstance(n, int):
+        if not -n <= i < n:
+            ctx.error(message.format(i, n), "index within the size", cls=MyiaIndexError)
+        return i % n
+    if isinstance(i, int):
+        require(ctx, exception, message, fact(ctx.emit(E.ge, n, i + 1 if i >= 0 else -i)), node_of(ctx, i), n)
+        return i if i >= 0 else plus(ctx, n, i)
+    limit = node_of(ctx, n)
+    if not _counts_up(i):
+        inside = both(ctx, fact(ctx.emit(E.ge, i, ctx.emit(E.neg, limit))), fact(ctx.emit(E.lt, i, limit)))
+        require(ctx, exception, message, inside, i, limit)
+        return size(ctx.emit(E.select, ctx.emit(E.lt, i, 0), ctx.emit(E.add, i, limit), i))
+    require(ctx, exception, message, fact(ctx.emit(E.lt, i, limit)), i, limit)
+    return i
+
+
+def _counts_up(node) -> bool:
+    """Is the node a size, which is never negative?"""
+    return getattr(node, "op", None) is A.dim
+
+
+def _wrapped_array(ctx, node, k, n):
+    limit = node_of(ctx, n)
+    low = ctx.emit(E.ge, node, ctx.emit(E.neg, limit))
+    inside = every(ctx, ctx.emit(E.bit_and, low, ctx.emit(E.lt, node, limit)))
+    require(ctx, "IndexError", f"index is out of bounds for axis {k} with size {{0}}", fact(inside), limit)
+    return ctx.emit(E.select, ctx.emit(E.lt, node, 0), ctx.emit(E.add, node, limit), node)
+
+
+def bounds(ctx, s, n):
+    """start, step and length of a slice of an axis of size n, clamped as Python clamps."""
+    step = 1 if absent(s.step) else fixed(ctx, s.step, "the step of a slice")
+    if not isinstance(step, int):
+        ctx.error("slice indices must be integers or None", "step by an int")
+    if step == 0:
+        ctx.error("slice step cannot be zero", "step by another int", cls=MyiaValueError)
+    ends = [None if absent(v) else _end(ctx, v) for v in (s.start, s.stop)]
+    if isinstance(n, int) and all(e is None or isinstance(e, int) for e in ends):
+        start, stop, _ = slice(*ends, step).indices(n)
+        length = len(range(start, stop, step))
+        return (start if length else 0), step, length
+    low, high = (0, n) if step > 0 else (-1, minus(ctx, n, 1))
+    defaults = (low, high) if step > 0 else (high, low)
+
+    def clamped(e, default):
+        if e is None:
+            return default
+        if isinstance(e, int):
+            return least(ctx, e, high) if e >= 0 else most(ctx, plus(ctx, n, e), low)
+        moved = e if _counts_up(e) else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
+        return most(ctx, least(ctx, moved, high), low)
+
+    start, stop = (clamped(e, d) for e, d in zip(ends, defaults, strict=True))
+    return start, step, range_count(ctx, start, stop, step)
+
+
+def _end(ctx, v):
+    if not is_integer(v) and not (isinstance(v, Leaf) and not is_array(v) and v.type.dtype == "bool"):
+        ctx.error("slice indices must be integers or None", "convert with int()")
+    return size(cast(ctx, v.node, "i64"))
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+def read(ctx, x, index) -> Leaf:
+    """x[index] of an array."""
+    p = plan(ctx, x, index)
+    if any(a.kind == "array" for a in p.axes):
+        return _gathered(ctx, x, p)
+    if len(p.layout) == len(p.axes) and all(a.kind == "int" for a in p.axes):
+        return ctx.leaf(ctx.emit(A.elem, x.node, *(node_of(ctx, a.start) for a in p.axes)))
+    node = _sliced(ctx, x.node, p.axes)
+    return view(ctx, reshape(ctx, node, _basic_shape(p)), x)
+
+
+def _basic_shape(p) -> tuple:
+    return tuple(1 if k is None else p.axes[k].length for k in p.layout if k is None or p.axes[k].kind != "int")
+
+
+def _sliced(ctx, node, axes):
+    """The slice that ints and slices select; ints keep size 1, axes under index arrays stay whole."""
+    sizes = shape(ctx, node)
+    if all(a.start == 0 and a.step == 1 and same_size(a.length, n) for a, n in zip(axes, sizes, strict=True)):
+        return node
+    known, dyn = attribute([a.length for a in axes])
+    starts = [node_of(ctx, a.start) for a in axes]
+    return ctx.emit(A.slice, node, *starts, *dyn, steps=tuple(a.step for a in axes), shape=known)
+
+
+def same_size(m, n) -> bool:
+    return m is n or (isinstance(m, int) and isinstance(n, int) and m == n)
+
+
+@dataclass
+class _Advanced:
+    """How index arrays pick: `order` brings their axes to the front, `indexes` are of one shape, `first` is where that
+    shape stands among the other axes of the result."""
+
+    order: tuple
+    indexes: list
+    sizes: tuple
+    first: int
+    layout: list  # of the result: "picked", an axis number, or None
+
+
+def _advanced(ctx, p) -> _Advanced:
+    """NumPy's placement: the picked axes stand where the index arrays do, but first where something separates them.
+
+    An int beside index arrays counts as one of them."""
+    picked = [k for k, a in enumerate(p.axes) if a.kind != "slice"]
+    others = [k for k, a in enumerate(p.axes) if a.kind == "slice"]
+    nodes = [p.axes[k].index if p.axes[k].kind == "array" else node_of(ctx, p.axes[k].start) for k in picked]
+    what = "shape mismatch: indexing arrays could not be broadcast together with shapes {}"
+    sizes = common(ctx, [shape(ctx, n) for n in nodes], what, MyiaIndexError)
+    places = [j for j, k in enumerate(p.layout) if k in picked]
+    together = places == list(range(places[0], places[-1] + 1))
+    rest = [k for k in p.layout if k not in picked or k is None]
+    at = places[0] if together else 0
+    layout = [*rest[:at], "picked", *rest[at:]]
+    return _Advanced((*picked, *others), [stretched(ctx, n, sizes) for n in nodes], sizes, at, layout)
+
+
+def _whole(axes):
+    """The same, with ints left to the gather: the slice that comes before it."""
+    return [a if a.kind == "slice" else Axis(length=None, kind=a.kind) for a in axes]
+
+
+def _restricted(ctx, node, axes):
+    """The slices applied, axes under ints and index arrays whole."""
+    sizes = shape(ctx, node)
+    cut = [a if a.kind == "slice" else Axis(length=n) for a, n in zip(axes, sizes, strict=True)]
+    return cut, _sliced(ctx, node, cut)
+
+
+def _gathered(ctx, x, p) -> Leaf:
+    adv = _advanced(ctx, p)
+    _, node = _restricted(ctx, x.node, p.axes)
+    out = ctx.emit(A.gather, transpose(ctx, node, adv.order), *adv.indexes)
+    # gather's result is picked axes, then the slices in order; the layout wants `first` slices before
+    others = len(shape(ctx, out)) - len(adv.sizes)
+    before = sum(k is not None for k in adv.layout[: adv.first])
+    r = len(adv.sizes)
+    out = transpose(ctx, out, (*range(r, r + before), *range(r), *range(r + before, r + others)))
+    return ctx.leaf(reshape(ctx, out, _advanced_shape(p, adv)))
+
+
+def _advanced_shape(p, adv) -> tuple:
+    out = []
+    for k in adv.layout:
+        out += adv.sizes if k == "picked" else [1 if k is None else p.axes[k].length]
+    return tuple(out)
+
+
+def row(ctx, x, k) -> Leaf:
+    """x[k] for an index k, an int or a node, known to be in range."""
+    sizes = shape(ctx, x)
+    if len(sizes) == 1:
+        return ctx.leaf(ctx.emit(A.elem, x.node, node_of(ctx, k)))
+    axes = [Axis(k, kind="int"), *(Axis(length=n) for n in sizes[1:])]
+    return view(ctx, reshape(ctx, _sliced(ctx, x.node, axes), sizes[1:]), x)
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+def write(ctx, x, index, value) -> Leaf:
+    """x after x[index] = value."""
+    masked = _mask(ctx, x, index)
+    if masked is not None:
+        return _write_masked(ctx, x, masked, leaf_of(ctx, value))
+    p = plan(ctx, x, index)
+    v = leaf_of(ctx, value, "a value to be assigned")
+    node = _assigned(ctx, v, x.type.dtype)
+    if any(a.kind == "array" for a in p.axes):
+        return ctx.leaf(_scattered(ctx, x.node, p, node))
+    if all(a.kind == "int" for a in p.axes):
+        element = _to(ctx, node, (1,) * p.layout.count(None))
+        element = reshape(ctx, element, ()) if isinstance(element.type, Array) else element
+        return ctx.leaf(ctx.emit(A.set_elem, x.node, element, *(node_of(ctx, a.start) for a in p.axes)))
+    fitted = _to(ctx, node, _basic_shape(p))
+    if not isinstance(fitted.type, Array):
+        fitted = spread(ctx, fitted, tuple(a.length for a in p.axes), ())
+    fitted = reshape(ctx, fitted, tuple(a.length for a in p.axes))
+    return ctx.leaf(_put(ctx, x.node, fitted, p.axes))
+
+
+def _put(ctx, node, value, axes):
+    return ctx.emit(A.slice_set, node, value, *(node_of(ctx, a.start) for a in axes), steps=tuple(a.step for a in axes))
+
+
+def _assigned(ctx, v, dtype):
+    """The value in the array's dtype: floats truncate, and a NaN scalar has no int, as in NumPy."""
+    if dtype in INTS and v.type.dtype in FLOATS and not isinstance(v.type, Array):
+        return cast(ctx, truncated(ctx, v.node), dtype)
+    if dtype == "i32" and v.py and v.type.dtype == "i64":
+        from .dtypes import operand
+
+        return operand(ctx, v, dtype)
+    return cast(ctx, v.node, dtype)
+
+
+def _to(ctx, node, sizes):
+    """A value broadcast to the shape it is assigned to; leading axes of size 1 are dropped, as NumPy does."""
+    own = shape(ctx, node)
+    message = f"could not broadcast input array from shape {text(own)} into shape {text(sizes)}"
+    extra = len(own) - len(sizes)
+    if extra > 0:
+        if any(not isinstance(s, int) or s != 1 for s in own[:extra]):
+            ctx.error(message, "assign a value of the shape that is indexed", cls=MyiaValueError)
+        node, own = reshape(ctx, node, own[extra:]), own[extra:]
+    for m, n in zip(own, sizes[len(sizes) - len(own) :], strict=True):
+        if not (isinstance(m, int) and m == 1):
+            fits = same(ctx, m, n)
+            if fits is False:
+                ctx.error(message, "assign a value of the shape that is indexed", cls=MyiaValueError)
+            require(ctx, "ValueError", message, fits)
+    return stretched(ctx, node, sizes) if own else node
+
+
+def _scattered(ctx, node, p, value):
+    adv = _advanced(ctx, p)
+    cut, part = _restricted(ctx, node, p.axes)
+    others = [p.axes[k].length for k in adv.order if p.axes[k].kind == "slice"]
+    value = _to(ctx, value, _advanced_shape(p, adv))
+    r, before = len(adv.sizes), sum(k is not None for k in adv.layout[: adv.first])
+    placed = (*others[:before], *adv.sizes, *others[before:])
+    value = reshape(ctx, value, placed) if isinstance(value.type, Array) else spread(ctx, value, placed, ())
+    value = transpose(ctx, value, (*range(before, before + r), *range(before), *range(before + r, len(placed))))
+    inverse = tuple(sorted(range(len(adv.order)), key=adv.order.__getitem__))
+    out = transpose(ctx, ctx.emit(A.scatter_set, transpose(ctx, part, adv.order), value, *adv.indexes), inverse)
+    return out if part is node else _put(ctx, node, out, cut)
+
+
+def _mask(ctx, x, index):
+    """The mask, where the whole index is an array of bools."""
+    e = entries(index)
+    if len(e) == 1 and is_array(e[0]) and e[0].type.dtype == "bool":
+        return e[0]
+    return None
+
+
+def _write_masked(ctx, x, mask, value) -> Leaf:
+    sizes, own = shape(ctx, x), shape(ctx, mask)
+    if len(own) > len(sizes):
+        ctx.error(f"too many indices for array: array is {len(sizes)}-dimensional, but {len(own)} were indexed", "use a mask of the array's shape", cls=MyiaIndexError)
+    for k, (m, n) in enumerate(zip(own, sizes, strict=False)):
+        message = f"boolean index did not match indexed array along axis {k}; size of axis is {{0}} but size of corresponding boolean axis is {{1}}"
+        fits = same(ctx, m, n)
+        if fits is False:
+            ctx.error(message.format(n, m), "use a mask of the array's shape", cls=MyiaIndexError)
+        require(ctx, "IndexError", message, fits, node_of(ctx, n), node_of(ctx, m))
+    rest = sizes[len(own) :]
+    if len(shape(ctx, value)) > len(rest):
+        ctx.error("a mask assigned an array of as many elements as it selects", "use np.where(mask, values, array), with values of the array's shape")
+    node = _to(ctx, _assigned(ctx, value, x.type.dtype), rest)
+    chosen = spread(ctx, mask.node, sizes, tuple(range(len(own))))
+    if isinstance(node.type, Array):
+        node = spread(ctx, node, sizes, tuple(range(len(own), len(sizes))))
+    return ctx.leaf(ctx.emit(E.select, chosen, node, x.node))
+
+
+# ---- take ------------------------------------------------------------------------------------------------------------
+@elaborates(np.take)
+def take(ctx, a, indices, axis=None):
+    x, i = leaf_of(ctx, a), leaf_of(ctx, indices)
+    if absent(axis):
+        x, k = ctx.leaf(reshape(ctx, x.node, (total(ctx, shape(ctx, x)),))), 0
+    else:
+        k = normalised(ctx, axis, len(shape(ctx, x)))
+    whole = Slice(Static(None), Static(None), Static(None))
+    out = read(ctx, x, Sequence((*[whole] * k, i)))
+    return ctx.leaf(out.node)
+
+
+@elaborates(np.ndarray.take, method="take")
+def take_method(ctx, a, indices, axis=None):
+    return take(ctx, a, indices, axis)
+
+
+@elaborates(np.take_along_axis)
+def take_along_axis(ctx, arr, indices, axis=-1):
+    x, i = leaf_of(ctx, arr), leaf_of(ctx, indices)
+    sizes, picked = shape(ctx, x), shape(ctx, i)
+    k = normalised(ctx, axis, len(sizes))
+    if len(picked) != len(sizes):
+        ctx.error("`indices` and `arr` must have the same number of dimensions", "reshape the indices", cls=MyiaValueError)
+    for j, (m, n) in enumerate(zip(picked, sizes, strict=True)):
+        if j != k:
+            fits = same(ctx, m, n)
+            if fits is False:
+                ctx.error("take_along_axis: shapes that differ beside the axis", "broadcast the indices first", cls=MyiaValueError)
+            require(ctx, "ValueError", "take_along_axis: shapes that differ beside the axis", fits)
+    lines = [cast(ctx, i.node, "i64") if j == k else iota(ctx, n, picked, j) for j, n in enumerate(picked)]
+    lines[k] = _wrapped_array(ctx, lines[k], k, sizes[k])
+    return ctx.leaf(ctx.emit(A.gather, x.node, *lines))
+
+
+__all__ = ["Constant", "boolean", "read", "row", "where", "write"]
