@@ -169,7 +169,7 @@ def float_power(ctx, x, y):
         return ctx.const(1.0).node
     if fixed_exponent is None or fixed_exponent < 0:
         ok = either(ctx, nonzero(ctx, x), fact(ctx.emit(E.ge, y, 0.0)))
-        ok = either(ctx, ok, fact(ctx.emit(E.ne, y, y)))
+        ok = either(ctx, ok, negated(ctx, finite(ctx, y)))
         require(ctx, "ZeroDivisionError", ZERO_POWER, ok)
     if fixed_exponent is None or not fixed_exponent.is_integer():
         # the result would be complex: x < 0 finite, y finite and no whole number

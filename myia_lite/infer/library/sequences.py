@@ -359,7 +359,10 @@ def type_(ctx, obj, /):
 @elaborates(callable)
 def callable_(ctx, obj, /):
     functions = isinstance(obj, (Closure, Bound, Transformed))
-    return ctx.const(functions or (isinstance(obj, Static) and callable(obj.value)) or hasattr(python_class(obj), "__call__"))
+    if isinstance(obj, Static):
+        return ctx.const(callable(obj.value))
+    cls = python_class(obj)
+    return ctx.const(functions or any("__call__" in vars(c) for c in (cls.__mro__ if cls else ())))
 
 
 @elaborates(getattr)
