@@ -3,3 +3,8 @@
 It walks the program once with abstract values, and finds types, shapes and constants while it emits typed nodes; nothing
 after it recomputes a type.  Guaranteed: what comes out passes `ir.verify`, or the user's program is refused at a source line.
 """
+
+from .abstract import abstract, leaves, rebuild
+from .engine import Inferred, infer
+
+__all__ = ["Inferred", "abstract", "infer", "leaves", "rebuild"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, Sum, Type, shaped
+from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, shaped
 from .context import NUMPY_DTYPES
 from .objects import UNSUPPORTED_DTYPE, array_dtype, field_names, is_named_tuple
 from .templates import Dyn, Ident, Known, Template, Tree
@@ -73,9 +73,8 @@ def abstract(value: Any) -> Template:
 
 
 def _array(value) -> Dyn:
-    if not isinstance(value, np.ndarray) or type(value) is not np.ndarray:
-        if isinstance(value, np.ma.MaskedArray):
-            raise MyiaTypeError("a masked array", remedy="pass the data and the mask as two arrays")
+    if isinstance(value, np.ma.MaskedArray):
+        raise MyiaTypeError("a masked array", remedy="pass the data and the mask as two arrays")
     return Dyn(shaped(_dtype(value), value.shape), False, value.ndim == 0)
 
 
@@ -161,15 +160,14 @@ def returnable(t: Template) -> str | None:
     """What in a result cannot be handed to Python, or None."""
     if isinstance(t, Tree):
         if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice"):
-            return {"closure": "a nested function", "message": "a string made at run time", "iterator": "an iterator"}.get(
-                t.shape[0], "a function made at run time"
-            )
+            return {
+                "closure": "a nested function",
+                "message": "a string made at run time",
+                "iterator": "an iterator",
+            }.get(t.shape[0], "a function made at run time")
         if t.shape[0] == "record" and issubclass(t.shape[1], BaseException):
             return "an exception"
         return next((r for r in map(returnable, t.items) if r), None)
     if isinstance(t, Tagged):
         return next((r for r in map(returnable, t.alternatives) if r), None)
     return None
-
-
-__all__ = ["MyiaOverflowError", "Sum", "Tagged", "Type", "abstract", "leaves", "rebuild", "returnable"]

@@ -96,6 +96,19 @@ class Aliases:
                 return span or True
         return False
 
+    def returned(self, nodes: list[Node], span: Span | None) -> None:
+        """Refuse to return an array that has been written to under another name."""
+        for node in nodes:
+            for alias in self.of(node).values():
+                where = self.stale(alias)
+                if where:
+                    line = f" (line {where.line})" if isinstance(where, Span) else ""
+                    raise AliasError(
+                        f"the function returns an array that shares memory with one that has been written to since{line}",
+                        span,
+                        "take a copy before the write: b = a.copy()",
+                    )
+
     def check(self, node: Node, span: Span | None) -> None:
         """Refuse to read an array through a stale name."""
         if node not in self.table or not isinstance(node.type, Array):

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import Array, Graph, MyiaRecursionError, Never, Node, Parameter, Tuple, Type
+from ..ir import Graph, MyiaRecursionError, Never, Node, Tuple, Type
 from ..ops import control
-from . import library
 from .aliasing import Alias, Sealed, Storage
 from .context import Diverged
 from .expressions import Expressions
 from .joins import End, several
 from .templates import NO_VALUE, Env, Template, captures, generalised
-from .values import Bound, Closure, Mapping, Outcome, Sequence, Static, Transformed, Value
+from .values import Bound, Closure, Sequence, Static, Transformed, Value
 
 DEPTH = 200  # specialisations under way at once
 SAME = 20  # of one function: then its known numbers are given up
@@ -237,8 +236,6 @@ class Calls(Expressions):
         for t, name in zip(templates, names, strict=True):
             for p in self.parameters(spec.graph, self.types(t), name):
                 self.aliases.own(p, f"the argument {name}" if name else "an argument")
-                number = len(spec.graph.params) - 1
-                del number
         for k, p in enumerate(spec.graph.params):
             for path, alias in self.aliases.of(p).items():
                 for s in alias.storages():
@@ -261,6 +258,8 @@ class Calls(Expressions):
         if prepare is not None:
             template = prepare(template)
         for end in ends:
+            self.aliases.versions = end.versions
+            self.aliases.returned(self.leaves(end.value), end.span or self.span)
             template = self.join(template, self._prepared(end, prepare))
         _, sealed = self.finish(ends, template, closed=True)
         sealed = self._canonical(spec, sealed)
@@ -327,6 +326,3 @@ def _listed(names) -> str:
     if len(quoted) == 2:
         return " and ".join(quoted)
     return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
-
-
-__all__ = ["Array", "Calls", "Mapping", "Outcome", "Parameter", "Specialisation"]

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from ..ir import Constant, Graph, MyiaNameError, Never, Node, Tuple, constant
+from ..ir import Constant, Graph, Never, Node, Tuple
 from ..ops import control, elementwise, surface
 from . import library
 from .aliasing import LoopAliases
 from .context import Diverged
 from .joins import End, Joins, several
-from .templates import NO_VALUE, Env, Tree, generalised
-from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Range, Sequence, Static, Value
+from .templates import NO_VALUE, Env, generalised
+from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Sequence, Static, Value
 
 ROUNDS = 12  # walks of a loop's body, or of a recursive function, before its state must have stopped changing
 UNROLLED = 64  # trips of a loop over range(…) that is unrolled because it indexes a tuple of unlike items
@@ -45,7 +45,8 @@ class Control(Joins):
             graph.info["through"] = {
                 n.args[2]
                 for n in graph.nodes
-                if n.op is surface.py_setitem and (n.attrs.get("through") or getattr(n.args[2], "op", 0) is surface.py_inplace)
+                if n.op is surface.py_setitem
+                and (n.attrs.get("through") or getattr(n.args[2], "op", 0) is surface.py_inplace)
             }
         self.through |= graph.info["through"]
         last = graph.nodes[-1] if graph.nodes else None
@@ -56,7 +57,8 @@ class Control(Joins):
                     if tail is not None:
                         return tail
                 env[node] = self.evaluate(node, env)
-        return [End(self.graph, self.lookup(graph.result, env), self.aliases.versions)]
+        value = self.lookup(graph.result, env)
+        return [End(self.graph, value, self.aliases.versions, span=graph.result.span)]
 
     def tail(self, node, env) -> list[End] | None:
         """The ends of a node in tail position, None where it is no control."""
@@ -175,6 +177,7 @@ class Control(Joins):
         if iterator is not None:
             it = env.get(iterator)
             if several(it):
+
                 def one(alternative):
                     inner = Env(env)
                     inner[iterator] = alternative
@@ -250,10 +253,13 @@ class Control(Joins):
                 if not facts.grown:
                     return self._close_loop(graph, flat, trips, exits, facts)
             else:
+                changed = [
+                    (p.name or "a variable", a, b) for p, a, b in zip(body.params, state, new, strict=True) if a != b
+                ]
                 state, facts = new, LoopAliases(self.aliases)
-        changing = next(p for p, v in zip(body.params, init, strict=True) if self.template(v) is not None)
+        name, old, now = changed[0]
         self.error(
-            f"the type of {changing.name or 'a variable'} changes in every trip of this loop",
+            f"the type of {name} changes in every trip of this loop: {_short(old)}, then {_short(now)}",
             "keep its structure the same from trip to trip",
         )
 
@@ -354,4 +360,6 @@ class Control(Joins):
         return Sequence(tuple(items), list)
 
 
-__all__ = ["MyiaNameError", "Range", "Tree", "constant"]
+def _short(t) -> str:
+    text = str(t)
+    return text if len(text) < 60 else f"{text[:57]}…"

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir import Graph, Never, Node, Parameter, Tuple, reachable
+from ..ir import Graph, Node, Parameter, reachable
 from ..ops import control
 from .abstract import Tagged, returnable
-from .context import Diverged
 from .joins import End, several
-from .objects import array_dtype
-from .templates import Dyn, Maybe, Template, Tree, Union, parts
+from .templates import Template, Tree, Union, parts
 from .transforms import Transforms
-from .values import Leaf, Mapping, Outcome, Static, Value
+from .values import Leaf, Static, Value
 
 NESTING = 20_000  # frames of the walk: each call under way takes some twenty
 
@@ -66,9 +64,6 @@ def infer(
 
 class Engine(Transforms):
     """All of inference."""
-
-    def mapping(self, keys, items) -> Mapping:
-        return Mapping(keys, items)
 
     def program(self, function, arguments, keywords) -> Inferred:
         entry = Graph(getattr(function, "__name__", "entry").strip("<>"))
@@ -155,7 +150,12 @@ class Engine(Transforms):
         if entry.result.op is not control.tuple_ or rest[-1] is not entry.result:
             return entry
         for k, n in enumerate(rest[:-1]):
-            if n.op is not control.get or n.args[0] is not call or n.attrs["index"] != k or entry.result.args[k] is not n:
+            if (
+                n.op is not control.get
+                or n.args[0] is not call
+                or n.attrs["index"] != k
+                or entry.result.args[k] is not n
+            ):
                 return entry
         return call.graphs[0]
 
@@ -192,6 +192,3 @@ class Engine(Transforms):
             for n in calls[g]:
                 n.args = (*n.args, *(own[p] for p in needs[n.graphs[0]]))
         return tuple(places[p] for p in needs[entry])
-
-
-__all__ = ["Diverged", "Inferred", "Maybe", "Never", "Outcome", "Tuple", "array_dtype", "infer"]

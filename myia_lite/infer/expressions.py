@@ -5,14 +5,13 @@ An operand whose shape only the running program knows is taken apart first, one 
 
 from __future__ import annotations
 
-from ..ir import Array, Constant, Scalar
-from ..ops import control, elementwise, surface
+from ..ir import Array, Scalar
+from ..ops import control, elementwise
 from . import library
 from .control import Control, Unroll
 from .joins import several
 from .templates import Env
 from .values import (
-    NONE,
     Closure,
     Leaf,
     Mapping,
@@ -354,5 +353,3 @@ _OPERATIONS = {
     "py_fstring": lambda self, node, *values: self._fstring(node.attrs, *values),
     "py_raise": Expressions.raise_node,
 }
-
-__all__ = ["NONE", "Constant", "Expressions", "surface"]

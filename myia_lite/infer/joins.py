@@ -8,7 +8,7 @@ template, each end hands over its leaves converted to that template, and the cal
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ir import (
     Apply,
@@ -21,6 +21,7 @@ from ..ir import (
     Node,
     Parameter,
     Scalar,
+    Span,
     Sum,
     Tuple,
     Type,
@@ -28,12 +29,18 @@ from ..ir import (
 )
 from ..ops import arrays, control
 from . import library
-from .aliasing import Aliases, AliasError, merged
+from .aliasing import AliasError, Aliases, merged
 from .context import Context, Diverged
 from .templates import NO_VALUE, Dyn, Known, Maybe, Shapes, Template, Tree, Union, parts
-from .values import Leaf, MaybeUnbound, Outcome, Static, Value
+from .values import Leaf, MaybeUnbound, Outcome, Value
 
-CARRIERS = {control.tuple_, control.get, control.make, control.recur, control.loop}  # these move an array without reading it
+CARRIERS = {
+    control.tuple_,
+    control.get,
+    control.make,
+    control.recur,
+    control.loop,
+}  # these move an array without reading it
 
 
 @dataclass
@@ -44,6 +51,8 @@ class End:
     value: Value
     versions: dict
     loop: Graph | None = None
+    span: Span | None = None
+    nodes: list[Node] = field(default_factory=list)  # of a trip: the next state, converted
 
 
 class Joins(Shapes, Context):
@@ -252,13 +261,21 @@ class Joins(Shapes, Context):
         return kept, sealed
 
     def give(self, graph: Graph, nodes: list[Node]) -> None:
-        result = nodes[0] if len(nodes) == 1 else self.append(control.tuple_, nodes, type=Tuple(tuple(n.type for n in nodes)))
+        result = (
+            nodes[0]
+            if len(nodes) == 1
+            else self.append(control.tuple_, nodes, type=Tuple(tuple(n.type for n in nodes)))
+        )
         graph.result, graph.result_type = result, result.type
 
     def collect(self, node: Apply, template, kept, sealed, known=None) -> Value:
         """The value over the results of `node`."""
         count = sum(k is None for k in kept)
-        news = iter([node] if count == 1 else [self.append(control.get, [node], type=t, index=k) for k, t in enumerate(node.type.elems)])
+        news = iter(
+            [node]
+            if count == 1
+            else [self.append(control.get, [node], type=t, index=k) for k, t in enumerate(node.type.elems)]
+        )
         nodes = []
         for same, table in zip(kept, sealed, strict=True):
             n = same
@@ -312,8 +329,13 @@ class Joins(Shapes, Context):
 
     def cases(self, value: Outcome, build: Callable[[str, Value], Value]) -> tuple[Apply, list[End]]:
         """A `case` over an outcome known at run time: `build(tag, alternative)` makes each branch."""
-        return self.branch(control.case, [value.node], self.alternatives(value, lambda tag, v: self.attempt(
-            lambda: [End(self.graph, build(tag, v), self.aliases.versions)])))
+        return self.branch(
+            control.case,
+            [value.node],
+            self.alternatives(
+                value, lambda tag, v: self.attempt(lambda: [End(self.graph, build(tag, v), self.aliases.versions)])
+            ),
+        )
 
     def alternatives(self, value: Outcome, ends_of: Callable[[str, Value], list[End]]):
         """For each alternative a function that builds its graph; `ends_of` walks it."""
@@ -360,6 +382,3 @@ class Joins(Shapes, Context):
 def several(value: Value) -> bool:
     """Does only the running program know the shape of this value?"""
     return isinstance(value, Outcome) and value.node is not None
-
-
-__all__ = ["CARRIERS", "End", "Joins", "Static", "several"]

@@ -14,36 +14,35 @@ import numpy as np
 
 from ..ir import (
     Constant,
-    Graph,
     MyiaAttributeError,
-    MyiaError,
-    MyiaTypeError,
     MyiaValueError,
     Parameter,
     Scalar,
-    constant,
     shaped,
 )
 from ..ops import surface
 from . import library
 from .calls import Calls
+from .joins import several
 from .templates import NO_VALUE
-from .values import Bound, Closure, Leaf, Mapping, MaybeUnbound, Range, Record, Sequence, Slice, Static, Transformed, Value
+from .values import (
+    Bound,
+    Closure,
+    Leaf,
+    Mapping,
+    MaybeUnbound,
+    Range,
+    Record,
+    Sequence,
+    Slice,
+    Static,
+    Transformed,
+    Value,
+)
 
 DTYPES = {"bool": "bool", "int32": "i32", "int64": "i64", "float32": "f32", "float64": "f64"}
 UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
 FUNCTIONS = (types.FunctionType,)
-REFUSED = {
-    "print": "print outside the compiled function, or raise an error with the message",
-    "open": "do input and output outside the compiled function",
-    "input": "do input and output outside the compiled function",
-    "setattr": "return a new record: dataclasses.replace(…)",
-    "eval": "write the expression itself",
-    "exec": "write the statements themselves",
-    "globals": "pass what you need as an argument",
-    "vars": "name the attributes",
-    "id": "compare values with ==",
-}
 
 
 def array_dtype(obj) -> str | None:
@@ -232,7 +231,7 @@ class Objects(Calls):
         name = getattr(obj, "__name__", None) or repr(obj)
         if not callable(obj):
             self.error(f"'{type(obj).__name__}' object is not callable", "call a function")
-        self.error(f"{name} is not supported in compiled code", REFUSED.get(name, "compute it outside the compiled function, or write it in Python"))
+        self.error(f"{name} is not supported in compiled code", library.suggest(obj))
 
     def call_instance(self, value: Value, args, keywords) -> Value:
         if isinstance(value, Record):
@@ -260,7 +259,8 @@ class Objects(Calls):
     def _construct_dataclass(self, cls, args, keywords):
         if not is_frozen(cls):
             self.error(
-                f"{cls.__name__} is a dataclass that can be changed", f"declare it @dataclass(frozen=True): {cls.__name__}"
+                f"{cls.__name__} is a dataclass that can be changed",
+                f"declare it @dataclass(frozen=True): {cls.__name__}",
             )
         if "__init__" in vars(cls) and getattr(vars(cls)["__init__"], "__qualname__", "").endswith("__init__"):
             own = vars(cls)["__init__"]
@@ -277,7 +277,13 @@ class Objects(Calls):
                 defaults[f.name] = self.constant_value(f.default)
             elif f.default_factory is not dataclasses.MISSING:
                 defaults[f.name] = self.call(Static(f.default_factory), [])
-        bound = dict(zip((*names, *only), self.bind(cls.__name__, _Fields(names=names, kwonly=only), args, keywords, defaults), strict=True))
+        bound = dict(
+            zip(
+                (*names, *only),
+                self.bind(cls.__name__, _Fields(names=names, kwonly=only), args, keywords, defaults),
+                strict=True,
+            )
+        )
         for f in fields:
             if not f.init and f.name not in defaults:
                 self.error(f"the field {f.name} of {cls.__name__} gets no value", "give it a default")
@@ -293,7 +299,9 @@ class Objects(Calls):
         new = dict(zip(names, value.items, strict=True))
         for k, v in keywords:
             if k not in new:
-                self.error(f"{value.cls.__name__} has no field '{k}'", f"its fields are {', '.join(names)}", MyiaValueError)
+                self.error(
+                    f"{value.cls.__name__} has no field '{k}'", f"its fields are {', '.join(names)}", MyiaValueError
+                )
             new[k] = v
         return Record(value.cls, tuple(new.values()))
 
@@ -353,8 +361,3 @@ class _Fields:
 
 def _REPLACE(record, /, **fields):
     """Stands for the method _replace of NamedTuples."""
-
-
-from .joins import several  # noqa: E402
-
-__all__ = ["Graph", "MyiaError", "MyiaTypeError", "Objects", "constant"]

@@ -67,7 +67,7 @@ class Dyn(Template):
     zero_d: bool = False
 
     def __str__(self):
-        return f"Python {self.type}" if self.py else str(self.type)
+        return {"bool": "bool", "i64": "int", "f64": "float"}[self.type.dtype] if self.py else str(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def generalised(t: Template, dtypes=None) -> Template:
 class Env:
     """The values of the surface nodes of a graph being walked, and of the graphs around it."""
 
-    __slots__ = ("values", "parent")
+    __slots__ = ("parent", "values")
 
     def __init__(self, parent: Env | None = None):
         self.values: dict[Node, Value] = {}

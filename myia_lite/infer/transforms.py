@@ -8,13 +8,13 @@ from __future__ import annotations
 import inspect
 import types
 
-from ..ir import Array, MyiaTypeError, Scalar, Tuple, is_float
+from ..ir import Scalar, Tuple, is_float
 from ..ops import control
 from .context import Diverged
 from .joins import End, several
 from .objects import Objects
-from .templates import Dyn, Known, Maybe, Template, Tree, Union, generalised
-from .values import NONE, Bound, Closure, Leaf, Record, Sequence, Static, Transformed, Value
+from .templates import Dyn, Known, Template, Tree, Union, generalised
+from .values import NONE, Bound, Closure, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
 
 class Transforms(Objects):
@@ -105,15 +105,12 @@ class Transforms(Objects):
                 return self.call(f, values[:count], tuple(zip(names, values[count:], strict=True)))
 
             graph = self.graph
-            return self.attempt(lambda: [End(graph, self._float_result(call(), t), self.aliases.versions)])
+            return self.attempt(lambda: [End(graph, call(), self.aliases.versions)])
 
         code = ("grad", t.has_aux, tuple(names), count)
         labels = [None] * len(templates)
         name = self._function_name(t.function)
         return self.specialised(code, name, tuple(templates), labels, walk, prepare=lambda r: self._first_dynamic(r, t))
-
-    def _float_result(self, value: Value, t) -> Value:
-        return value
 
     def _first_dynamic(self, r: Template, t) -> Template:
         """The number to be differentiated is a leaf, even where it is known."""
@@ -165,7 +162,7 @@ class Transforms(Objects):
                 return Sequence(items, t.shape[1])
             if kind == "record":
                 return Record(t.shape[1], items)
-            return self.mapping(t.shape[1], items)
+            return Mapping(t.shape[1], items)
         for _ in self.types(t):
             next(supply)
         return NONE
@@ -221,7 +218,7 @@ class Transforms(Objects):
                 return None
             return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         if isinstance(function, Record):
-            method = getattr(function.cls, "__call__", None)
+            method = inspect.getattr_static(function.cls, "__call__", None)
             return None if method is None else [*inspect.signature(method).parameters][1:]
         return None
 
@@ -233,6 +230,3 @@ class Transforms(Objects):
         if isinstance(function, (Bound, Transformed)):
             return self._function_name(function.function)
         return "function"
-
-
-__all__ = ["Array", "Maybe", "MyiaTypeError", "Transforms"]

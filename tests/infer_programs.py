@@ -1,0 +1,644 @@
+"""Small programs in plain Python: the language as inference sees it.  Python itself says what each should give."""
+
+# ruff: noqa: E701, E702, E731
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+def fact(n):
+    return 1 if n <= 1 else n * fact(n - 1)
+
+
+def fib(n):
+    if n < 2:
+        return n
+    return fib(n - 1) + fib(n - 2)
+
+
+def even(n):
+    return True if n == 0 else odd(n - 1)
+
+
+def odd(n):
+    return False if n == 0 else even(n - 1)
+
+
+def parity(n):
+    return even(n), odd(n)
+
+
+def usefact(x):
+    return fact(5) * x
+
+
+def closure(x, y):
+    def add(z):
+        return x + z
+
+    def twice(f, v):
+        return f(f(v))
+
+    return twice(add, y)
+
+
+def makeadd(n):
+    return lambda x: x + n
+
+
+def hof(x):
+    fs = [makeadd(1), makeadd(2.5)]
+    for f in fs:
+        x = f(x)
+    return x
+
+
+def early(x, n):
+    for i in range(n):
+        if x > 10:
+            return i
+        x = x * 2
+    return -1
+
+
+def brk(n):
+    s = 0
+    for i in range(n):
+        if i == 5:
+            break
+        if i % 2:
+            continue
+        s += i
+    else:
+        s = -1
+    return s
+
+
+def wh(n):
+    i = 0
+    while True:
+        i += 1
+        if i * i > n:
+            break
+    return i
+
+
+def unb(x):
+    if x > 0:
+        y = 1.0
+    return y
+
+
+def unb2(n):
+    for i in range(n):
+        z = i
+    return z
+
+
+def choose(x):
+    f = math.sin if x > 0 else math.cos
+    return f(x)
+
+
+def opt(x):
+    y = None
+    if x > 1:
+        y = x * 2
+    if y is None:
+        return 0.0
+    return y + 1
+
+
+def opt2(x):
+    y = None
+    for i in range(3):
+        if y is None:
+            y = x
+        else:
+            y = y * 2
+    return y
+
+
+def ifelse_none(x):
+    if x > 0:
+        return x
+
+
+def mixed(x):
+    if x > 0:
+        return (x, 1)
+    return "neg"
+
+
+def tupl(x):
+    a, (b, *c), d = 1, (x, 2, 3.0), 4
+    return a, b, c, d
+
+
+def het(x):
+    t = (1, 2.0, x)
+    s = 0
+    for v in t:
+        s = s + v
+    return s
+
+
+def het2(x):
+    ps = [(np.ones((2, 3)), 1.0), (np.ones((4, 2)), 2.0)]
+    h = x
+    for W, b in ps:
+        h = W @ h + b
+    return h
+
+
+def het3(x):
+    ps = [(np.ones((2, 3)), 1.0), (np.ones((4, 2)), 2.0)]
+    h = x
+    for i in range(len(ps)):
+        W, b = ps[i]
+        h = np.tanh(W @ h + b)
+    return h
+
+
+def uncond_exit(t, x):
+    for v in t:
+        if v > x:
+            return v
+    return -1.0
+
+
+def uncond_break(t, x):
+    r = 0.0
+    for v in t:
+        if v > x:
+            break
+        r += v
+    else:
+        r = -r
+    return r
+
+
+def raises(x):
+    if x < 0:
+        raise ValueError(f"neg {x}")
+    return x
+
+
+def asserts(x):
+    assert x > 0, "must be positive"
+    return x
+
+
+class P(NamedTuple):
+    w: float
+    b: float = 2.0
+
+    def scaled(self, k):
+        return P(self.w * k, self.b)
+
+
+@dataclasses.dataclass(frozen=True)
+class D:
+    w: object
+    n: int = 3
+
+    def norm(self):
+        return self.w * self.w + self.n
+
+    @property
+    def double(self):
+        return self.w * 2
+
+    @classmethod
+    def make(cls, w):
+        return cls(w, 7)
+
+    @staticmethod
+    def st(x):
+        return x + 1
+
+    def __call__(self, x):
+        return self.w * x
+
+
+def nt(x):
+    p = P(x)
+    q = p.scaled(3.0)._replace(b=1.0)
+    return q, q[0] + q.b, P(b=1.0, w=x)
+
+
+def dc(x):
+    d = D(x)
+    e = dataclasses.replace(d, n=5)
+    return d.norm(), e.double, D.make(x), D.st(x), e, d(2.0)
+
+
+def dcarg(d):
+    return d.norm() * 2, d
+
+
+def kwonly(x, *, k=2.0):
+    return x * k
+
+
+def callkw(x):
+    return kwonly(x) + kwonly(x, k=3.0)
+
+
+def va(*xs):
+    s = 0.0
+    for x in xs:
+        s += x
+    return s
+
+
+def callva(x):
+    t = (1.0, x)
+    return va(x, 2.0, *t)
+
+
+def part(x):
+    g = functools.partial(kwonly, k=x)
+    return g(2.0)
+
+
+def fill(n):
+    a = np.zeros(n)
+    for i in range(n):
+        a[i] = i * 2.0
+    return a
+
+
+def fill2(x):
+    a = np.zeros((3, 3))
+    a[0] = x
+    a[1, 2] += 5.0
+    a[:, 1] *= 2
+    return a
+
+
+def thr(x):
+    a = np.zeros((3, 3))
+    a[0][1] = x
+    return a
+
+
+def swap(n):
+    c = np.ones(3)
+    d = np.zeros(3)
+    for i in range(n):
+        d[0] = c[1] + i
+        d[1] = c[0] * 2
+        c, d = d, c
+    return c
+
+
+def dictf(d, x):
+    e = {"a": x, "b": d["w"] * 2}
+    return {"s": e["a"] + e["b"], "t": e}
+
+
+def comp(x):
+    return [v * x for v in (1.0, 2.0, 3.0)], sum(i * x for i in range(4))
+
+
+def ng(n):
+    s = 0.0
+    for i in range(n):
+        for j in range(i):
+            if j == 3:
+                break
+            s += i * j
+    return s
+
+
+def arr_iter(a):
+    s = 0.0
+    for r in a:
+        s += r
+    return s
+
+
+def rows(a):
+    s = 0.0
+    for r in a:
+        s = s + r
+    return s
+
+
+def enum(a, b):
+    s = 0.0
+    for i, (x, y) in enumerate(zip(a, b)):
+        s += i * x * y
+    return s
+
+
+G = np.arange(4.0)
+K = 3
+
+
+def glob(x):
+    def inner(y):
+        return (G * y).sum()
+
+    return inner(x) + K
+
+
+def globrec(n):
+    if n == 0:
+        return 0.0
+    return G[n] + globrec(n - 1)
+
+
+def ack(m, n):
+    if m == 0:
+        return n + 1
+    if n == 0:
+        return ack(m - 1, 1)
+    return ack(m - 1, ack(m, n - 1))
+
+
+def net(ps, x, k=0):
+    if k == len(ps):
+        return x
+    return net(ps, np.tanh(ps[k] @ x), k + 1)
+
+
+def collatz(n):
+    c = 0
+    while n != 1:
+        n = n // 2 if n % 2 == 0 else 3 * n + 1
+        c += 1
+    return c
+
+
+def whret(x):
+    while x < 100:
+        x = x * x + 1
+        if x > 50:
+            return "big"
+    return x
+
+
+def looptuple(n):
+    t = (0, 1)
+    for _ in range(n):
+        t = (t[1], t[0] + t[1])
+    return t
+
+
+def mutrec(n):
+    def e(k):
+        return True if k == 0 else o(k - 1)
+
+    def o(k):
+        return False if k == 0 else e(k - 1)
+
+    return e(n)
+
+
+def selfclos(x, n):
+    def go(k, acc):
+        if k == 0:
+            return acc
+        return go(k - 1, acc * x)
+
+    return go(n, 1.0)
+
+
+def andor(x, y):
+    return (x > 0 and y > 0) or x == y, x and y, not x, 0 < x < y
+
+
+def walrus(x):
+    if (y := x * 2) > 3:
+        return y
+    return -y
+
+
+def div0(x):
+    return 1 / x
+
+
+def idx(a, i):
+    return a[i]
+
+
+def isin(x):
+    return isinstance(x, float), isinstance(x, (int, float))
+
+
+def maxi(a, b):
+    return max(a, b), min(a, b, 0.5), abs(a)
+
+
+def longret(x):
+    r = 0.0
+    for i in range(5):
+        for j in range(5):
+            if i * j > x:
+                return r
+            r += i + j
+    return r + 1
+
+
+def funcstate(x, n):
+    f = math.sin
+    for i in range(n):
+        x = f(x)
+        if i == 1:
+            f = math.cos
+    return x
+
+
+def strarg(x, mode):
+    if mode == "a":
+        return x
+    return -x
+
+
+def zd(a):
+    return a + 1, a
+
+
+def copyw(a):
+    b = a.copy()
+    b[0] = 1.0
+    return b
+
+
+def recnone(n):
+    if n == 0:
+        return None
+    return recnone(n - 1)
+
+
+def always(x):
+    raise RuntimeError("no")
+
+
+def callalways(x):
+    if x > 0:
+        return always(x)
+    return x
+
+
+def inp(x):
+    x += 1
+    x -= 2.5
+    return x
+
+
+def lam(x):
+    return (lambda a, b=2.0: a * b)(x)
+
+
+def nestdef(x):
+    def f(y=x * 2):
+        return y + x
+
+    return f() + f(1.0)
+
+
+def nestloop_clos(x):
+    s = 0.0
+    for i in range(3):
+        g = lambda v: v * i + x
+        s += g(2.0)
+    return s
+
+
+def star(x):
+    a, *b = (x, 1, 2)
+    return (*b, a), [*b]
+
+
+def whelse(n):
+    while n > 3:
+        n -= 1
+    else:
+        n = n * 10
+    return n
+
+
+def deepif(x):
+    if x > 0:
+        if x > 1:
+            if x > 2:
+                y = 1.0
+            else:
+                y = 2.5
+        else:
+            return "s"
+    else:
+        y = 3
+    return y * 1.0
+
+
+def ret_mixed_loop(x, n):
+    for i in range(n):
+        if i == 2:
+            return x, i
+    return None
+
+
+PROGRAMS = [
+    (fact, 5),
+    (fib, 10),
+    (parity, 7),
+    (usefact, 2.0),
+    (closure, 1.0, 2),
+    (hof, 1.0),
+    (early, 1.0, 20),
+    (early, 1.0, 2),
+    (brk, 3),
+    (brk, 9),
+    (wh, 50),
+    (unb, 1.0),
+    (unb, -1.0),
+    (unb2, 3),
+    (unb2, 0),
+    (choose, 1.0),
+    (choose, -1.0),
+    (opt, 3.0),
+    (opt, 0.5),
+    (opt2, 1.5),
+    (ifelse_none, 1.0),
+    (ifelse_none, -1.0),
+    (mixed, 1.0),
+    (mixed, -1.0),
+    (tupl, 1.5),
+    (het, 1.0),
+    (het2, np.ones(3)),
+    (het3, np.ones(3)),
+    (uncond_exit, (1.0, 2.0, 3.0), 1.5),
+    (uncond_exit, (1.0, 2.0, 3.0), 9.5),
+    (uncond_break, (1.0, 2.0, 3.0), 2.5),
+    (uncond_break, [1.0, 2.0], 9.0),
+    (raises, 1.0),
+    (raises, -1.0),
+    (asserts, 1.0),
+    (asserts, -1.0),
+    (nt, 2.0),
+    (dc, 2.0),
+    (dcarg, D(2.0)),
+    (callkw, 2.0),
+    (callva, 2.0),
+    (part, 4.0),
+    (fill, 4),
+    (fill2, 1.5),
+    (thr, 2.0),
+    (swap, 5),
+    (comp, 2.0),
+    (ng, 7),
+    (arr_iter, np.arange(3.0)),
+    (rows, np.ones((2, 3))),
+    (enum, np.arange(3.0), np.arange(3.0)),
+    (glob, 2.0),
+    (globrec, 3),
+    (ack, 2, 3),
+    (net, (np.ones((2, 3)), np.ones((4, 2))), np.ones(3)),
+    (collatz, 27),
+    (whret, 1.0),
+    (whret, 7.1),
+    (whret, 100.5),
+    (looptuple, 6),
+    (mutrec, 5),
+    (selfclos, 1.5, 4),
+    (andor, 1.0, 2.0),
+    (andor, 0.0, 2.0),
+    (walrus, 1.0),
+    (walrus, 2.0),
+    (div0, 0.0),
+    (div0, 2.0),
+    (div0, 0),
+    (idx, np.arange(3.0), 2),
+    (idx, np.arange(3.0), 5),
+    (isin, 2.0),
+    (maxi, 1.0, 2.0),
+    (longret, 3.5),
+    (funcstate, 1.0, 4),
+    (strarg, 1.0, "a"),
+    (strarg, 1.0, "b"),
+    (zd, np.array(2.0)),
+    (copyw, np.zeros(3)),
+    (recnone, 3),
+    (callalways, 1.0),
+    (callalways, -1.0),
+    (inp, 1),
+    (lam, 3.0),
+    (nestdef, 1.0),
+    (nestloop_clos, 1.0),
+    (star, 1.0),
+    (whelse, 7),
+    (ret_mixed_loop, 1.0, 5),
+    (ret_mixed_loop, 1.0, 1),
+    (dictf, {"w": 2.0}, 1.0),
+    (deepif, 3.0),
+    (deepif, 0.5),
+    (deepif, 1.5),
+    (deepif, -1.0),
+]
