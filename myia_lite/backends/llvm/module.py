@@ -6,6 +6,7 @@ import llvmlite.ir as ll
 import numpy as np
 
 from ...ir import Array, Graph
+from . import jit
 from .layout import I64, PTR, element, i64
 
 VOID = ll.VoidType()
@@ -37,6 +38,7 @@ class Symbol(ll.values.Value):
 class ModuleBuilder:
     def __init__(self, name: str):
         self.module = ll.Module(name)
+        self.module.triple, self.module.data_layout = jit.machine().triple, str(jit.machine().target_data)
         self.imports: dict[str, int] = {}  # symbols that live at an address of this process
         self.keep: list = []  # what those addresses belong to
         self.errors: list[tuple] = []  # (exception, message, dtypes of the values, span) by error id - FIRST_ERROR
