@@ -74,7 +74,7 @@ class Lowering(Context):
     def operands(self, g: Graph, node: Apply):
         if node in self.plans[g].inlined:
             return ()
-        if node.op.name in RULES:
+        if node.op.name in RULES or node.op.name in JUMPS:
             return node.args
         return self.plans[g].operands(node)
 
@@ -359,18 +359,17 @@ class Lowering(Context):
         self.b.branch(self.error)
 
 
+JUMPS = ("recur", "raise")
 RULES = {
     "call": Lowering.call,
     "loop": Lowering.loop,
-    "recur": Lowering.jump,
     "switch": Lowering.branch_rule,
     "case": Lowering.branch_rule,
     "guard": Lowering.guard,
-    "raise": Lowering.jump,
     "make": sums.make,
     "stack_new": sums.stack_new,
     "stack_push": sums.stack_push,
     "stack_pop": sums.stack_pop,
     "stack_len": sums.stack_len,
 }
-LOWERED = frozenset({*RULES, "tuple", "get", *arrays.RULES, *scalars.RULES, "cast", "powi", "polygamma", *libm.INTRINSIC, *libm.SYMBOL})
+LOWERED = frozenset({*RULES, *JUMPS, "tuple", "get", *arrays.RULES, *scalars.RULES, "cast", "powi", "polygamma", *libm.INTRINSIC, *libm.SYMBOL})
