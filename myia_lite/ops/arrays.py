@@ -415,9 +415,8 @@ def _extremum_vjp(beaten):
 
 def _next(x, times=None):
     """Row k + 1 of `x` in row k, times that row of `times` if given; in the last row 0."""
-    shape, dyn = dims(x, (0,))
-    k, last = iota(*dyn, shape=shape), size(x, 0) - 1 if dyn else constant(x.type.shape[0] - 1)
     shape, dyn = dims(x)
+    k, last = iota(*dyn[: shape[0] is None], shape=shape[:1]), size(x, 0) - 1
     inside = broadcast(lt(k, last), *dyn, shape=shape, axes=(0,))
     rows = gather(x, minimum(k + 1, last))
     return select(inside, rows if times is None else rows * times, 0.0)
@@ -428,28 +427,35 @@ def _reduce_prod_vjp(y_bar, y, x, axes):
 
     No division by the element, and no case for zeros: a polynomial as the product itself is, right at all orders.
     """
-    rest = kept(x, axes)
-    perm = (*axes, *rest)
-    moved = transpose(x, perm=perm)
-    rest_shape, rest_dyn = dims(x, rest)
-    counts = [size(x, k) for k in axes]
-    total = counts[0]
-    for n in counts[1:]:
-        total = total * n
-    n_shape, n_dyn = ((total,), []) if isinstance(total, int) else ((None,), [total])
-    rows = reshape(moved, *n_dyn, *rest_dyn, shape=(*n_shape, *rest_shape))
-    shape, dyn = (*n_shape, *rest_shape), [*n_dyn, *rest_dyn]
-    k = iota(*n_dyn, shape=n_shape)
+    perm = (*axes, *kept(x, axes))
+    there_and_back = perm != tuple(range(x.type.rank))
+    moved = transpose(x, perm=perm) if there_and_back else x
+    rows = _first_axes_as_one(moved, len(axes))
+    shape, dyn = dims(rows)
+    k, n = iota(*dyn[: shape[0] is None], shape=shape[:1]), size(rows, 0)
 
     def one_in_row(row):
         return broadcast(cast(eq(k, row), dtype=x.type.dtype), *dyn, shape=shape, axes=(0,))
 
-    before = recurrence(rows, one_in_row(constant(0)), reverse=False)
-    after = recurrence(_next(rows), one_in_row(total - 1 if n_dyn else constant(total - 1)), reverse=True)
-    beside = broadcast(y_bar, *dyn, shape=shape, axes=tuple(range(1, len(shape))))
-    moved_shape, moved_dyn = dims(x, perm)
-    x_bar = reshape(beside * before * after, *moved_dyn, shape=moved_shape)
-    return (transpose(x_bar, perm=inverse(perm)),)
+    before = recurrence(rows, one_in_row(0), reverse=False)
+    after = recurrence(_next(rows), one_in_row(n - 1), reverse=True)
+    x_bar = broadcast(y_bar, *dyn, shape=shape, axes=tuple(range(1, len(shape)))) * before * after
+    if len(axes) > 1:
+        shape, dyn = dims(moved)
+        x_bar = reshape(x_bar, *dyn, shape=shape)
+    return (transpose(x_bar, perm=inverse(perm)) if there_and_back else x_bar,)
+
+
+def _first_axes_as_one(x, count):
+    if count == 1:
+        return x
+    total = size(x, 0)
+    for k in range(1, count):
+        total = total * size(x, k)
+    shape, dyn = dims(x, range(count, x.type.rank))
+    if isinstance(total, int):
+        return reshape(x, *dyn, shape=(total, *shape))
+    return reshape(x, total, *dyn, shape=(None, *shape))
 
 
 def _recurrence(a, b, reverse):
