@@ -39,7 +39,8 @@ class Clone:
     def graph(self, g: Graph, parent: Graph | None) -> Graph:
         new = Graph(g.name, parent, g.span)
         new.result_type, new.info = g.result_type, dict(g.info)
-        self.graphs[g] = new
+        if g.parent is not None:  # for `recur`; a closed graph's calls of itself stay calls of the original
+            self.graphs[g] = new
         for p in g.params:
             self.nodes[p] = new.parameter(p.type, p.name, p.span)
         new.result = self.body(g, new)

@@ -106,7 +106,9 @@ class _Parser:
         name = self.take()[1:]
         g = self.named_graph(name)
         if name in self.declared:
-            raise SyntaxError(f"@{name} is declared twice")
+            if parent is None:
+                raise SyntaxError(f"@{name} is declared twice")
+            g = self.graphs[name] = Graph(name)  # local names may repeat: `recur` means the latest
         self.declared.add(name)
         g.parent = parent
         self.take("(")

@@ -1,0 +1,869 @@
+"""Reverse mode by graph transformation, without a tape.
+
+The backward pass of a region (a function body, a branch, a trip of a loop) is emitted first, with *holes* where it needs
+primal values; then a minimum cut decides which values the forward pass saves for it, and the holes are filled with saved or
+recomputed values.  What a region saves is its residual:
+
+    primal                         forward ▶                                  backward ◀
+    y = switch(c) {t} {e}          (y, r) = switch(c) {t▶} {e▶}               case(r) { t◀ } { e◀ }, in the cotangents so far
+    y = loop(init) {L}             (y, r, k) = loop(init, empty) {L▶}         loop(k, ȳ through the exit r) {L◀}
+    recur(next) in L               recur(next, push(k, saved))                pop(k), the trip's handler, recur
+    y = call f(x), f recursive     (y, r) = call ▶f(x)                        x̄ = call ◀f(r, ȳ, accumulators, env)
+
+A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
+what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
+each outer value that a trip reads; arrays that a recursive function only reads are accumulated through it in the same way.
+So the cotangent of an array is one array, written in place, however many elements are read.
+Everything emitted is ordinary typed IR, and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir import (
+    I64,
+    Apply,
+    Array,
+    Builder,
+    Clone,
+    Constant,
+    Graph,
+    MyiaTypeError,
+    Never,
+    Node,
+    Parameter,
+    Scalar,
+    Stack,
+    Sum,
+    Tuple,
+    clone,
+    current,
+    free_variables,
+)
+from ..ops.arrays import dim, reduce_sum
+from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
+from ..ops.control import tuple_ as tuple_of
+from ..ops.elementwise import add, eq, gt, mul
+from .activity import Activity
+from .ownership import borrowed
+from .saving import min_cut, recomputation
+from .sites import Site, inside, sites
+from .tangent import Path, Sums, differentiable, leaves, pack, part, tangent, type_at, unpack, zero
+
+Leaf = tuple[Node, Path]
+
+
+class Adjoints:
+    """The cotangents so far, by leaf; an inner scope sees those of the scopes around it and keeps its changes."""
+
+    def __init__(self, parent: Adjoints | None, sums: Sums):
+        self.parent, self.sums, self.own = parent, sums, {}
+
+    def get(self, leaf: Leaf) -> Node | None:
+        return self.own[leaf] if leaf in self.own else self.parent and self.parent.get(leaf)
+
+    def set(self, leaf: Leaf, bar: Node) -> None:
+        self.own[leaf] = bar
+
+    def add(self, leaf: Leaf, bar: Node) -> None:
+        before = self.get(leaf)
+        self.own[leaf] = bar if before is None else self.sums.add(before, bar)
+
+    def pop(self, leaf: Leaf) -> Node | None:
+        bar = self.get(leaf)
+        self.own[leaf] = None
+        return bar
+
+    def changed(self, within: set) -> list[Leaf]:
+        """The leaves of outer values that changed here, `within` being this scope's own nodes."""
+        return [leaf for leaf, bar in self.own.items() if leaf[0] not in within and bar is not None]
+
+
+class Accumulators(Adjoints):
+    """In a backward loop: the cotangent of an outer value becomes a parameter of the loop when it is first asked for."""
+
+    def __init__(self, parent, sums, graph: Graph, within: set):
+        super().__init__(parent, sums)
+        self.graph, self.within = graph, within
+
+    def get(self, leaf):
+        if leaf not in self.own:
+            node, path = leaf
+            if node in self.within:
+                return None
+            t = tangent(type_at(node.type, path))
+            self.own[leaf] = self.graph.parameter(t, f"{node.name or 'acc'}_bar")
+        return self.own[leaf]
+
+
+@dataclass(eq=False)
+class Scope:
+    """Where backward code is emitted; `own` are the primal nodes whose values it finds in its residual, through `holes`."""
+
+    parent: Scope | None
+    own: set
+    graph: Graph
+    start: int = 0  # where its nodes begin in graph.nodes
+    holes: dict = field(default_factory=dict)
+    free: dict = field(default_factory=dict)  # key -> function that emits its value
+
+
+def key_node(key) -> Node:
+    return key if isinstance(key, Node) else key[1]
+
+
+@dataclass(eq=False)
+class Entry:
+    """A recursive function's forward and backward graphs, for the leaves wanted and the result cotangents present."""
+
+    primal: Graph
+    wanted: tuple[tuple[int, Path], ...]
+    present: tuple[Path, ...]
+    accumulated: set[tuple[int, Path]]
+    env: list[int]
+    record: Sum
+    forward: Graph
+    backward: Graph
+
+
+class Reverse:
+    """Makes gradient graphs; one instance serves a program, so that what it generates is shared."""
+
+    def __init__(self):
+        self.sums = Sums()
+        self.needs: dict[tuple, list[int]] = {}  # entry key -> array parameters that its backward pass reads
+
+    def gradient(self, g: Graph, wrt: tuple[int, ...]) -> Graph:
+        """The closed graph (arguments of g) -> (results of g…, gradient of the first in each parameter of `wrt`)."""
+        while True:
+            self.entries, self.todo, self.grown = {}, [], False
+            out = self._gradient(g, wrt)
+            while self.todo:
+                self._function(self.todo.pop())
+            if not self.grown:
+                return out
+
+    def _gradient(self, g, wrt):
+        primal = clone(g)
+        body = Body(self, primal, {(primal.params[k], p) for k in wrt for p, _ in leaves(primal.params[k].type)})
+        out = Graph(f"∇{g.name}", None, g.span)
+        scope = Scope(None, {*primal.params, *primal.nodes}, out)
+        adjoints = Adjoints(None, self.sums)
+        with Builder(out):
+            first = (0,) if isinstance(primal.result.type, Tuple) else ()
+            if body.active(primal.result, first):
+                adjoints.add((primal.result, first), Constant(1.0, type_at(primal.result.type, first)))
+            body.backward(scope, primal.nodes, adjoints)
+            bars = [adjoints.get((primal.params[k], ())) or body.zero(scope, primal.params[k], ()) for k in wrt]
+        backward, out.nodes = out.nodes, []
+        forward = Clone()
+        for p in primal.params:
+            forward.nodes[p] = out.parameter(p.type, p.name, p.span)
+        with Builder(out):
+            body.forward(primal.nodes, out, forward)
+            results = elements(forward.node(primal.result))
+            filled = {hole: body.saved_value(forward, key) for key, hole in scope.holes.items()}
+            out.nodes += backward
+            substitute(out, filled)
+            return out.returns(tuple_of(*results, *[filled.get(b, b) for b in bars]))
+
+    # ---- recursive functions
+    def entry(self, f: Graph, wanted, present) -> Entry:
+        key = f, wanted, present
+        if key not in self.entries:
+            record = Sum(f"R_{f.name}", {"frame": ()})
+            params, results = f.params, f.result_type.elems if isinstance(f.result_type, Tuple) else (f.result_type,)
+            keep = borrowed(f)
+            accumulated = {(k, p) for k, p in wanted if k in keep and isinstance(type_at(params[k].type, p), Array)}
+            env = list(self.needs.setdefault(key, []))
+            forward, backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
+            for p in params:
+                forward.parameter(p.type, p.name)
+            forward.result_type = Tuple((*results, record))
+            backward.parameter(record, "r")
+            for path in present:
+                backward.parameter(tangent(type_at(f.result_type, path)), "y_bar")
+            for k, path in wanted:
+                if (k, path) in accumulated:
+                    backward.parameter(tangent(type_at(params[k].type, path)), f"{params[k].name}_bar")
+            for k in env:
+                backward.parameter(params[k].type, params[k].name)
+            backward.result_type = Tuple(tuple(tangent(type_at(params[k].type, p)) for k, p in wanted))
+            self.entries[key] = Entry(f, wanted, present, accumulated, env, record, forward, backward)
+            self.todo.append(key)
+        return self.entries[key]
+
+    def _function(self, key):
+        e = self.entries[key]
+        primal = clone(e.primal)
+        body = Body(self, primal, {(primal.params[k], p) for k, p in e.wanted})
+        frame = Graph("frame", e.backward)
+        arrays = {p for p in primal.params if isinstance(p.type, Array)}
+        scope = Scope(None, {*primal.params, *primal.nodes}, frame)
+        _, *given = e.backward.params
+        given = iter(given)
+        adjoints = Adjoints(None, self.sums)
+        bars = [next(given) for _ in e.present]
+        for k, path in e.wanted:
+            if (k, path) in e.accumulated:
+                adjoints.set((primal.params[k], path), next(given))
+        env = {primal.params[k]: next(given) for k in e.env}
+        with Builder(frame):
+            for path, bar in zip(e.present, bars, strict=True):
+                if body.active(primal.result, path):
+                    adjoints.add((primal.result, path), bar)
+            body.backward(scope, primal.nodes, adjoints)
+            out = []
+            for k, path in e.wanted:
+                bar = adjoints.get((primal.params[k], path))
+                out.append(body.zero(scope, primal.params[k], path) if bar is None else bar)
+            frame.returns(tuple_of(*out))
+        for p in arrays:
+            scope.free[p] = lambda p=p: env[p]
+        scope.own -= arrays
+        used = body.used(scope)
+        reads = set(body.reads_again(scope, used)) | set(used)
+        for p in arrays & reads:
+            if p not in env:  # another round, with this parameter handed to the backward pass
+                self.needs[key].append(primal.params.index(p))
+                self.grown = True
+                env[p] = e.backward.parameter(p.type, p.name)
+        saved = body.fill(scope, lambda k: frame.parameter(body.key_type(k)), used)
+        e.record.variants["frame"] = tuple(body.key_type(k) for k in saved)
+        with Builder(e.backward):
+            r = current().emit(case, e.backward.params[0], graphs=(frame,), type=e.backward.result_type)
+            e.backward.returns(r)
+        forward = Clone(dict(zip(primal.params, e.forward.params, strict=True)))
+        with Builder(e.forward):
+            body.forward(primal.nodes, e.forward, forward)
+            results = elements(forward.node(primal.result))
+            r = make(*[body.saved_value(forward, k) for k in saved], sum=e.record, tag="frame")
+            e.forward.returns(tuple_of(*results, r))
+
+
+class Body:
+    """The two passes of one primal graph; `plans` says how each node with a residual is built in the forward pass."""
+
+    def __init__(self, reverse: Reverse, primal: Graph, active: set[Leaf]):
+        self.reverse, self.sums, self.active = reverse, reverse.sums, Activity(primal, active)
+        self.plans: dict[Apply, object] = {}
+        self.residuals: dict[tuple, object] = {}  # ("res", node, j) -> type
+
+    # ---- primal values in backward code
+    def key_type(self, key):
+        return key.type if isinstance(key, Node) else self.residuals[key] if key[0] == "res" else I64
+
+    def value(self, scope: Scope, key) -> Node:
+        """The value of a primal node (or residual, or dim) in backward code: a hole of the scope that owns it."""
+        if isinstance(key, Constant):
+            return key
+        n = key_node(key)
+        while n not in scope.own:
+            scope = scope.parent
+        if key not in scope.holes:
+            scope.holes[key] = Parameter(scope.graph, self.key_type(key), getattr(key, "name", None))
+        return scope.holes[key]
+
+    def size(self, scope, n: Node, path: Path, axis: int) -> Node:
+        d = type_at(n.type, path).shape[axis]
+        return self.value(scope, ("dim", n, path, axis)) if d is None else Constant(d, I64)
+
+    def zero(self, scope, n: Node, path: Path) -> Node:
+        return zero(type_at(n.type, path), lambda axis: self.size(scope, n, path, axis))
+
+    def used(self, scope: Scope) -> list:
+        """The keys whose holes the emitted code uses."""
+        key_of = {hole: key for key, hole in scope.holes.items()}
+        found: dict = {}
+
+        def use(a):
+            if a in key_of:
+                found[key_of[a]] = None
+
+        def visit(nodes):
+            for n in nodes:
+                for a in n.args:
+                    use(a)
+                if n.op.nests:
+                    for g in n.graphs:
+                        visit(g.nodes)
+                        use(g.result)
+
+        visit(scope.graph.nodes[scope.start :])
+        return list(found)
+
+    def reads_again(self, scope, used) -> list:
+        """What a recomputation of `used` reads besides what is saved."""
+        saved = min_cut(used, scope.own, set(scope.free))
+        again = recomputation(used, set(saved), scope.own, set(scope.free))
+        return [a for n in again for a in n.args]
+
+    def fill(self, scope: Scope, provide, used=None) -> list:
+        """Choose what to save, bind it with `provide(key)`, compute the rest again, fill the holes.  Returns what is saved."""
+        used = self.used(scope) if used is None else used
+        free = set(scope.free)
+        saved = min_cut(used, scope.own, free)
+        again = recomputation(used, set(saved), scope.own, free)
+        nodes, before = scope.graph.nodes, scope.graph.nodes[: scope.start]
+        scope.graph.nodes = before
+        at_hand: dict = {}
+        with Builder(scope.graph):
+
+            def find(k):
+                if isinstance(k, Constant):
+                    return k
+                if k not in at_hand:
+                    at_hand[k] = scope.free[k]() if k in scope.free else self.value(scope.parent, k)
+                return at_hand[k]
+
+            for k in saved:
+                at_hand[k] = provide(k)
+            for n in again:
+                at_hand[n] = current().emit(n.op, *[find(a) for a in n.args], type=n.type, span=n.span, name=n.name, **n.attrs)
+            filled = {scope.holes[k]: find(k) for k in used}
+        after = nodes[scope.start :]
+        scope.graph.nodes += after
+        substitute(scope.graph, filled, len(scope.graph.nodes) - len(after))
+        return saved
+
+    # ---- the backward pass
+    def backward(self, scope: Scope, nodes, adjoints: Adjoints) -> None:
+        """Emit the backward pass of `nodes` into the scope's graph."""
+        for n in reversed(nodes):
+            bars = {p: b for p, _ in leaves(n.type) if (b := adjoints.pop((n, p))) is not None}
+            if not bars:
+                continue
+            current().span = n.span.made_by("reverse of") if n.span else None
+            handler = getattr(self, f"back_{n.op.name}", None)
+            (handler or self.rule)(scope, n, bars, adjoints)
+
+    def give(self, adjoints, n: Node, path: Path, bar: Node | None) -> None:
+        if bar is not None and not isinstance(n, Constant) and self.active(n, path):
+            adjoints.add((n, path), bar)
+
+    def rule(self, scope, n, bars, adjoints) -> None:
+        """A primitive: its own rule, of which only what active arguments need is kept."""
+        op, d, start = n.op, bars[()], len(scope.graph.nodes)
+        if op.zero_derivative is not None:
+            return
+        y, args = self.value(scope, n), [self.value(scope, a) for a in n.args]
+        if op.vjp_into is not None:
+            x = n.args[0]
+            if self.active(x):
+                before = adjoints.get((x, ()))
+                before = self.zero(scope, x, ()) if before is None else before
+                adjoints.set((x, ()), op.vjp_into(before, d, y, *args, **n.attrs))
+            return
+        rule = op.derivative or op.vjp
+        if rule is None:
+            raise MyiaTypeError(f"{op.name} has no derivative", n.span, "wrap the part that needs none in a constant, or write it with other functions")
+        bars_of = {}
+        for k, (a, bar) in enumerate(zip(n.args, rule(d, y, *args, **n.attrs), strict=True)):
+            if bar is None or isinstance(a, Constant) or not self.active(a):
+                continue
+            if isinstance(a.type, Scalar) and isinstance(bar.type, Array):  # a scalar that stood for each element
+                bar = reduce_sum(bar, axes=tuple(range(bar.type.rank)))
+            bars_of[k] = bar
+        prune(scope.graph, start, set(bars_of.values()))
+        for k, bar in bars_of.items():
+            adjoints.add((n.args[k], ()), bar)
+
+    def back_get(self, scope, n, bars, adjoints):
+        for path, bar in bars.items():
+            self.give(adjoints, n.args[0], (n.attrs["index"], *path), bar)
+
+    def back_tuple(self, scope, n, bars, adjoints):
+        for (k, *path), bar in bars.items():
+            self.give(adjoints, n.args[k], tuple(path), bar)
+
+    def back_make(self, scope, n, bars, adjoints):
+        """The fields of the cotangent, or zeros where it is Z."""
+        wanted = [(k, p) for k, a in enumerate(n.args) for p, _ in leaves(a.type)]
+        out = Tuple(tuple(tangent(type_at(n.args[k].type, p)) for k, p in wanted))
+        graphs = []
+        for tag, fields in bars[()].type.variants.items():
+            g = Graph(tag, scope.graph)
+            params = iter([g.parameter(t) for t in fields])
+            with Builder(g):
+                if tag == "Z":
+                    g.result = tuple_of(*[self.zero(scope, n.args[k], p) for k, p in wanted])
+                elif tag == n.attrs["tag"]:
+                    parts = {}
+                    for k, a in enumerate(n.args):
+                        if differentiable(a.type):
+                            parts |= {(k, p): b for p, b in unpack(a.type, next(params)).items()}
+                    g.result = tuple_of(*[parts[w] for w in wanted])
+                else:
+                    g.result = raise_(exception="SystemError", message="a cotangent of another variant")
+            g.result_type = out
+            graphs.append(g)
+        fields = current().emit(case, bars[()], graphs=graphs)
+        for j, (k, p) in enumerate(wanted):
+            self.give(adjoints, n.args[k], p, get(fields, index=j))
+
+    def back_stack_push(self, scope, n, bars, adjoints):
+        """The top of the cotangent stack; an empty one is zero."""
+        s, v = n.args
+        bar = bars[()]
+        wanted = [p for p, _ in leaves(v.type)]
+        full, empty = Graph("full", scope.graph), Graph("zero", scope.graph)
+        with Builder(full):
+            popped = stack_pop(bar)
+            top = unpack(v.type, get(popped, index=1))
+            full.returns(tuple_of(get(popped, index=0), *[top[p] for p in wanted]))
+        with Builder(empty):
+            empty.returns(tuple_of(bar, *[self.zero(scope, v, p) for p in wanted]))
+        both = current().emit(switch, gt(stack_len(bar), 0), graphs=(full, empty))
+        self.give(adjoints, s, (), get(both, index=0))
+        for j, p in enumerate(wanted):
+            self.give(adjoints, v, p, get(both, index=j + 1))
+
+    def back_stack_pop(self, scope, n, bars, adjoints):
+        (s,) = n.args
+        rest = bars[(0,)] if (0,) in bars else stack_new(elem=tangent(s.type.elem))
+        top = {p[1:]: b for p, b in bars.items() if p[0] == 1}
+        top = pack(s.type.elem, top, lambda p: self.zero(scope, n, (1, *p)))
+        self.give(adjoints, s, (), stack_push(rest, top))
+
+    # ---- branches
+    def back_switch(self, scope, n, bars, adjoints):
+        self.branches(scope, n, bars, adjoints, ["then", "else"], None)
+
+    def back_case(self, scope, n, bars, adjoints):
+        self.branches(scope, n, bars, adjoints, list(n.args[0].type.variants), n.args[0])
+
+    def branches(self, scope, n, bars, adjoints, tags, v):
+        """Each branch backward, from the cotangents of `n` to those of what the branches use (and of the sum `v`)."""
+        inner = []
+        for h in n.graphs:
+            g = Graph(h.name, scope.graph)
+            sc = Scope(scope, {*h.params, *h.nodes}, g)
+            local = Adjoints(adjoints, self.sums)
+            with Builder(g):
+                for path, bar in bars.items():
+                    if h.result.type is not Never:
+                        self.give(local, h.result, path, bar)
+                self.backward(sc, h.nodes, local)
+            inner.append((h, g, sc, local, inside(h)))
+        touched = list(dict.fromkeys(leaf for *_, local, within in inner for leaf in local.changed(within)))
+        whole = v is not None and self.active(v)
+        if not touched and not whole:
+            return
+        residual = Sum(f"r_{n.graphs[0].name}")
+        saved = {}
+        for (h, g, sc, local, within), tag in zip(inner, tags, strict=True):
+            with Builder(g):
+                out = []
+                for node, path in touched:
+                    bar = local.get((node, path))
+                    out.append(self.zero(scope, node, path) if bar is None else bar)
+                if whole:
+                    fields = [
+                        pack(p.type, {q: b for q, _ in leaves(p.type) if (b := local.get((p, q))) is not None}, lambda q, p=p: self.zero(sc, p, q))
+                        for p in h.params
+                        if differentiable(p.type)
+                    ]
+                    out.append(make(*fields, sum=tangent(v.type), tag=tag))
+                g.returns(tuple_of(*out))
+            saved[h] = self.fill(sc, lambda k: g.parameter(self.key_type(k)))
+            residual.variants[tag] = tuple(p.type for p in g.params)
+        graphs = [g for _, g, *_ in inner]
+        if v is None and not any(saved.values()):
+            both = current().emit(switch, self.value(scope, n.args[0]), graphs=graphs)
+            residual = None
+        else:
+            self.residuals["res", n, 0] = residual
+            both = current().emit(case, self.value(scope, ("res", n, 0)), graphs=graphs)
+        self.plans[n] = BranchPlan(residual, saved, tags)
+        for j, leaf in enumerate(touched):
+            adjoints.set(leaf, get(both, index=j))
+        if whole:
+            self.give(adjoints, v, (), get(both, index=len(touched)))
+
+    # ---- loops
+    def walk(self, scope, site: Site, adjoints):
+        """The backward pass of the straight path to a leaf."""
+        for g, tail in reversed(site.steps):
+            self.backward(scope, [m for m in g.nodes if m is not tail], adjoints)
+            if g.params and g.parent is not None and site.case_of.get(g) is not None:
+                v, tag = site.case_of[g]
+                if self.active(v):
+                    fields = [
+                        pack(p.type, {q: b for q, _ in leaves(p.type) if (b := adjoints.pop((p, q))) is not None}, lambda q, p=p: self.zero(scope, p, q))
+                        for p in g.params
+                        if differentiable(p.type)
+                    ]
+                    adjoints.add((v, ()), make(*fields, sum=tangent(v.type), tag=tag))
+
+    def back_loop(self, scope, n, bars, adjoints):
+        (header,) = n.graphs
+        rounds, exits = sites(header)
+        state = [(k, p) for k, q in enumerate(header.params) for p, _ in leaves(q.type) if self.active(q, p)]
+        plan = self.plans[n] = LoopPlan(rounds, exits)
+        bars_of_state = self.exits(scope, n, plan, bars, adjoints, state)
+        if rounds:
+            bars_of_state = self.trips(scope, n, plan, adjoints, state, bars_of_state)
+        for (k, p), bar in zip(state, bars_of_state, strict=True):
+            self.give(adjoints, n.args[k], p, bar)
+
+    def exits(self, scope, n, plan, bars, adjoints, state):
+        """From the cotangents of the result to those of the state when the loop was left."""
+        (header,) = n.graphs
+
+        def leave(sc, site, local):
+            for path, bar in bars.items():
+                self.give(local, site.leaf, path, bar)
+            self.walk(sc, site, local)
+
+        def state_bars(sc, local):
+            out = []
+            for k, p in state:
+                bar = local.pop((header.params[k], p))
+                out.append(self.zero(sc, header.params[k], p) if bar is None else bar)
+            return out
+
+        if len(plan.exits) == 1:
+            (site,) = plan.exits
+            sc = Scope(scope, site.own, scope.graph, len(scope.graph.nodes))
+            leave(sc, site, adjoints)
+            out = state_bars(sc, adjoints)
+            keys = iter(range(10**9))
+
+            def provide(k):
+                key = "res", n, next(keys)
+                self.residuals[key] = self.key_type(k)
+                return self.value(scope, key)
+
+            used = list(dict.fromkeys([*self.used(sc)]))
+            plan.saved[site] = self.fill(sc, provide, used)
+            return out
+        inner, within = [], inside(header)
+        for site in plan.exits:
+            g = Graph("exit", scope.graph)
+            sc = Scope(scope, site.own, g)
+            local = Adjoints(adjoints, self.sums)
+            with Builder(g):
+                leave(sc, site, local)
+            inner.append((site, g, sc, local))
+        touched = list(dict.fromkeys(leaf for *_, local in inner for leaf in local.changed(within)))
+        plan.exit_sum = Sum(f"exit_{header.name}")
+        for j, (site, g, sc, local) in enumerate(inner):
+            with Builder(g):
+                out = [self.zero(scope, *leaf) if (b := local.get(leaf)) is None else b for leaf in touched]
+                g.returns(tuple_of(*out, *state_bars(sc, local)))
+            plan.saved[site] = self.fill(sc, lambda k: g.parameter(self.key_type(k)))
+            plan.exit_sum.variants[f"exit{j}"] = tuple(p.type for p in g.params)
+        self.residuals["res", n, 0] = plan.exit_sum
+        both = current().emit(case, self.value(scope, ("res", n, 0)), graphs=[g for _, g, *_ in inner])
+        for j, leaf in enumerate(touched):
+            adjoints.set(leaf, get(both, index=j))
+        return [get(both, index=len(touched) + j) for j in range(len(state))]
+
+    def trips(self, scope, n, plan, adjoints, state, bars_of_state):
+        """The trips backward: pop what each saved, until the stack is empty."""
+        (header,) = n.graphs
+        back = Graph(f"◀{header.name}", scope.graph)
+        k = back.parameter(None, "k")
+        state_params = [back.parameter(b.type, f"{header.params[j].name or 'state'}_bar") for (j, _), b in zip(state, bars_of_state, strict=True)]
+        accumulators = Accumulators(adjoints, self.sums, back, inside(header))
+        step = Graph("trip", back)
+        single = len(plan.rounds) == 1
+        inner = []
+        for j, site in enumerate(plan.rounds):
+            g = step if single else Graph(f"trip{j}", step)
+            sc = Scope(scope, site.own, g)
+            local = Adjoints(accumulators, self.sums)
+            with Builder(g):
+                for (i, p), bar in zip(state, state_params, strict=True):
+                    self.give(local, site.leaf.args[i], p, bar)
+                self.walk(sc, site, local)
+                out = [self.zero(sc, header.params[i], p) if (b := local.pop((header.params[i], p))) is None else b for i, p in state]
+            inner.append((site, g, sc, local, out))
+        leaves_in = list(accumulators.own)
+        back.result_type = Tuple(tuple(p.type for p in back.params[1:]))
+        popped: dict = {}
+
+        def pop():  # emitted at the head of the trip, in front of what reads it
+            if not popped:
+                nodes, step.nodes = step.nodes, []
+                with Builder(step):
+                    both = stack_pop(k)
+                    popped["rest"], popped["top"] = get(both, index=0), get(both, index=1)
+                popped["nodes"], step.nodes = step.nodes, nodes
+            return popped
+
+        variants = {}
+        steps = induction(plan.rounds)
+        rest = Parameter(step, None, "rest")
+        k.type = rest.type = Stack(Tuple(()))  # set again below, when the frame's type is known
+        for j, (site, g, sc, local, out) in enumerate(inner):
+            with Builder(g):
+                again = current().emit(
+                    recur, rest, *out, *[local.get(leaf) for leaf in leaves_in], graphs=(back,), type=back.result_type
+                )
+                g.returns(again)
+            for p, stride in steps.items():
+                i = header.params.index(p)
+
+                def counted(i=i, stride=stride):
+                    start = self.value(scope, n.args[i])
+                    return add(start, mul(stack_len(rest), stride) if stride != 1 else stack_len(rest))
+
+                sc.free[p] = counted
+            if single:
+                fields: list = []
+
+                def provide(key):
+                    fields.append(Parameter(step, self.key_type(key)))
+                    return fields[-1]
+
+                plan.saved[site] = self.fill(sc, provide)
+                variants[f"trip{j}"] = tuple(f.type for f in fields)
+            else:
+                plan.saved[site] = self.fill(sc, lambda key: g.parameter(self.key_type(key)))
+                variants[f"trip{j}"] = tuple(p.type for p in g.params)
+        plan.frame = Tuple(variants["trip0"]) if single else Sum(f"frame_{header.name}", variants)
+        k.type = Stack(plan.frame)
+        filled = {}
+        pop()
+        if single:
+            nodes, step.nodes = step.nodes, popped["nodes"]
+            with Builder(step):
+                filled |= {f: get(popped["top"], index=j) for j, f in enumerate(fields)}
+            step.nodes += nodes
+        else:
+            step.nodes = popped["nodes"]
+            with Builder(step):
+                step.result = current().emit(case, popped["top"], graphs=[g for _, g, *_ in inner], type=back.result_type)
+        step.result_type = back.result_type
+        filled[rest] = popped["rest"]
+        substitute(step, filled)
+        done = Graph("done", back)
+        with Builder(done):
+            done.returns(tuple_of(*back.params[1:]))
+        with Builder(back):
+            back.returns(current().emit(switch, eq(stack_len(k), 0), graphs=(done, step)))
+        self.residuals["res", n, "stack"] = k.type
+        starts = []
+        for leaf in leaves_in:
+            bar = adjoints.get(leaf)
+            starts.append(self.zero(scope, *leaf) if bar is None else bar)
+        both = current().emit(loop, self.value(scope, ("res", n, "stack")), *bars_of_state, *starts, graphs=(back,))
+        for j, leaf in enumerate(leaves_in):
+            adjoints.set(leaf, get(both, index=len(state) + j))
+        return [get(both, index=j) for j in range(len(state))]
+
+    # ---- calls of recursive functions
+    def back_call(self, scope, n, bars, adjoints):
+        (f,) = n.graphs
+        wanted = tuple((k, p) for k, a in enumerate(n.args) if not isinstance(a, Constant) for p, _ in leaves(a.type) if self.active(a, p))
+        e = self.reverse.entry(f, wanted, tuple(bars))
+        accumulators, seen = [], set()
+        for k, p in wanted:
+            if (k, p) in e.accumulated:
+                bar = None if (n.args[k], p) in seen else adjoints.get((n.args[k], p))
+                accumulators.append(self.zero(scope, n.args[k], p) if bar is None else bar)
+                seen.add((n.args[k], p))
+        self.residuals["res", n, 0] = e.record
+        env = [self.value(scope, n.args[k]) for k in e.env]
+        r = self.value(scope, ("res", n, 0))
+        back = current().emit(call, r, *bars.values(), *accumulators, *env, graphs=(e.backward,))
+        self.plans[n] = CallPlan(e)
+        seen = set()
+        for j, (k, p) in enumerate(wanted):
+            leaf = n.args[k], p
+            if (k, p) in e.accumulated and leaf not in seen:
+                adjoints.set(leaf, get(back, index=j))
+                seen.add(leaf)
+            else:
+                adjoints.add(leaf, get(back, index=j))
+
+    # ---- the forward pass
+    def forward(self, nodes, into: Graph, env: Clone) -> None:
+        """Copy `nodes` into `into`; nodes with a plan also make their residuals."""
+        for n in nodes:
+            if n in self.plans:
+                self.plans[n].forward(self, n, into, env)
+            else:
+                env.apply(n, into)
+
+    def saved_value(self, env: Clone, key) -> Node:
+        """What the forward pass saves for a key, emitted into the current builder."""
+        if not isinstance(key, Node) and key[0] == "dim":
+            _, n, path, axis = key
+            return dim(part(env.node(n), path), axis=axis)
+        return env.nodes[key]
+
+
+@dataclass(eq=False)
+class BranchPlan:
+    residual: Sum | None
+    saved: dict[Graph, list]
+    tags: list[str]
+
+    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
+        if self.residual is None and not any(m in body.plans for h in n.graphs for m in h.nodes):
+            env.apply(n, into)
+            return
+        extra = [] if self.residual is None else [self.residual]
+        out, graphs = Tuple((*element_types(n.type), *extra)), []
+        for h, tag in zip(n.graphs, self.tags, strict=True):
+            g = Graph(h.name, into, h.span)
+            for p in h.params:
+                env.nodes[p] = g.parameter(p.type, p.name, p.span)
+            with Builder(g):
+                body.forward(h.nodes, g, env)
+                g.result = env.node(h.result)
+                if g.result.type is not Never:
+                    r = [make(*[body.saved_value(env, k) for k in self.saved[h]], sum=s, tag=tag) for s in extra]
+                    g.result = tuple_of(*elements(g.result), *r)
+            g.result_type = out
+            graphs.append(g)
+        with Builder(into):
+            both = current().emit(n.op, *map(env.node, n.args), graphs=graphs, type=out, span=n.span)
+            count = bind_results(env, n, both)
+            if extra:
+                env.nodes["res", n, 0] = get(both, index=count)
+
+
+@dataclass(eq=False)
+class LoopPlan:
+    rounds: list[Site]
+    exits: list[Site]
+    saved: dict[Site, list] = field(default_factory=dict)
+    exit_sum: Sum | None = None
+    frame: object = None
+
+    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
+        (header,) = n.graphs
+        site_of = {s.graph: s for s in (*self.rounds, *self.exits)}
+        exit_tag = {s: f"exit{j}" for j, s in enumerate(self.exits)}
+        if self.exit_sum is not None:
+            residuals = [self.exit_sum]
+        else:
+            residuals = [body.key_type(k) for s in self.exits for k in self.saved[s]]
+        stack = [] if self.frame is None else [Stack(self.frame)]
+        out = Tuple((*element_types(n.type), *residuals, *stack))
+        new = Graph(header.name, into, header.span)
+        env.graphs[header] = new
+        for p in header.params:
+            env.nodes[p] = new.parameter(p.type, p.name, p.span)
+        k = [new.parameter(t, "k") for t in stack]
+        new.result_type = out
+
+        def region(h: Graph, g: Graph) -> None:
+            site = site_of.get(h)
+            tail = None if site else h.result
+            with Builder(g):
+                leaf = site.leaf if site is not None and site in self.rounds else None
+                body.forward([m for m in h.nodes if m is not tail and m is not leaf], g, env)
+                if site is None and not (isinstance(tail, Apply) and tail.op.nests and tail.op.name != "loop"):
+                    g.result = env.apply(tail, g) if tail in h.nodes else env.node(tail)  # a `raise`
+                elif site is None:
+                    graphs = []
+                    for b in tail.graphs:
+                        c = Graph(b.name, g, b.span)
+                        for p in b.params:
+                            env.nodes[p] = c.parameter(p.type, p.name, p.span)
+                        region(b, c)
+                        graphs.append(c)
+                    g.result = current().emit(tail.op, *map(env.node, tail.args), graphs=graphs, type=out, span=tail.span)
+                else:
+                    saved = [body.saved_value(env, key) for key in self.saved[site]]
+                    if leaf is not None:
+                        if isinstance(self.frame, Sum):
+                            frame = make(*saved, sum=self.frame, tag=f"trip{self.rounds.index(site)}")
+                        else:
+                            frame = tuple_of(*saved)
+                        pushed = [stack_push(s, frame) for s in k]
+                        g.result = current().emit(recur, *map(env.node, leaf.args), *pushed, graphs=(new,), type=out, span=leaf.span)
+                    else:
+                        if self.exit_sum is not None:
+                            saved = [make(*saved, sum=self.exit_sum, tag=exit_tag[site])]
+                        g.result = tuple_of(*elements(env.node(site.leaf)), *saved, *k)
+            g.result_type = out
+
+        region(header, new)
+        with Builder(into):
+            start = [stack_new(elem=self.frame) for _ in stack]
+            both = current().emit(loop, *map(env.node, n.args), *start, graphs=(new,), type=out, span=n.span)
+            count = bind_results(env, n, both)
+            for j in range(len(residuals)):
+                env.nodes["res", n, j] = get(both, index=count + j)
+            if stack:
+                env.nodes["res", n, "stack"] = get(both, index=count + len(residuals))
+
+
+@dataclass(eq=False)
+class CallPlan:
+    entry: Entry
+
+    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
+        with Builder(into):
+            both = current().emit(call, *map(env.node, n.args), graphs=(self.entry.forward,), span=n.span)
+            count = bind_results(env, n, both)
+            env.nodes["res", n, 0] = get(both, index=count)
+
+
+# ---- helpers on graphs
+def element_types(t) -> tuple:
+    return t.elems if isinstance(t, Tuple) else (t,)
+
+
+def elements(n: Node) -> list[Node]:
+    """The results that a node stands for."""
+    return [part(n, (k,)) for k in range(len(n.type.elems))] if isinstance(n.type, Tuple) else [n]
+
+
+def bind_results(env: Clone, n: Apply, both: Node) -> int:
+    """The first results of `both` are those of `n`; how many they are."""
+    count = len(element_types(n.type))
+    first = [get(both, index=j) for j in range(count)]
+    env.nodes[n] = tuple_of(*first) if isinstance(n.type, Tuple) else first[0]
+    return count
+
+
+def induction(rounds: list[Site]) -> dict[Parameter, int]:
+    """{parameter: stride} of the loop's parameters that gain the same constant on each trip."""
+    out = None
+    for site in rounds:
+        here = {}
+        for p, a in zip(site.leaf.graphs[0].params, site.leaf.args, strict=True):
+            if isinstance(a, Apply) and a.op.name == "add" and p.type == I64:
+                x, y = a.args
+                if x is p and isinstance(y, Constant):
+                    here[p] = int(y.value)
+                elif y is p and isinstance(x, Constant):
+                    here[p] = int(x.value)
+        out = here if out is None else {p: s for p, s in out.items() if here.get(p) == s}
+    return out or {}
+
+
+def substitute(g: Graph, filled: dict[Node, Node], start: int = 0) -> None:
+    """Replace nodes in the nodes of `g` from `start` on, and in what is nested in them; and in the result."""
+
+    def nodes(items):
+        for n in items:
+            if any(a in filled for a in n.args):
+                n.args = tuple(filled.get(a, a) for a in n.args)
+            if n.op.nests:
+                for h in n.graphs:
+                    nodes(h.nodes)
+                    h.result = filled.get(h.result, h.result)
+
+    nodes(g.nodes[start:])
+    g.result = filled.get(g.result, g.result)
+
+
+def prune(g: Graph, start: int, wanted: set[Node]) -> None:
+    """Drop the nodes from `start` on that `wanted` does not need."""
+    live, kept = set(wanted), []
+    for n in reversed(g.nodes[start:]):
+        if n in live:
+            kept.append(n)
+            live.update(n.args)
+            if n.op.nests:
+                for h in n.graphs:
+                    live.update(free_variables(h))
+    g.nodes[start:] = kept[::-1]

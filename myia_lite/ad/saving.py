@@ -1,0 +1,106 @@
+"""What a frame saves and what the backward pass computes again: a minimum cut."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+from ..ir import Apply, Array, Constant, Node, Scalar
+
+# arithmetic that costs less than a store and a load; transcendental functions and divisions are saved
+CHEAP = frozenset(
+    "add sub mul neg abs sign maximum minimum eq ne lt le gt ge logical_not bit_and bit_or bit_xor select cast get "
+    "add_overflows sub_overflows mul_overflows".split()
+)
+WHOLE = 10**12  # capacities are ints, so that flows are exact
+
+
+def weight(n) -> int:
+    if not isinstance(n, Node):
+        return 5
+    if isinstance(n.type, Scalar):
+        return 2 if n.type.dtype == "bool" else 5
+    return 5000 if isinstance(n.type, Array) else 20
+
+
+def recomputable(n, own) -> bool:
+    """Cheap scalar arithmetic; an element of an array that is invariant here (an owned one may be written to later)."""
+    if not isinstance(n, Apply) or n.op.nests:
+        return False
+    if n.op.name == "elem":
+        return n.args[0] not in own
+    if n.op.name == "get":
+        return isinstance(n.args[0], Apply) and n.args[0].op.name == "tuple"
+    return n.op.name in CHEAP and isinstance(n.type, Scalar) and all(isinstance(a.type, Scalar) for a in n.args)
+
+
+def min_cut(needed: list, own: set, free: set) -> list:
+    """The lightest set of keys in `own` from which, with what is free, all of `needed` can be computed.
+
+    Keys are nodes, or opaque tuples that can only be saved.  The cut nearest to the needs recomputes least.
+    """
+    capacity: dict = defaultdict(lambda: defaultdict(int))
+    order, todo = {}, [k for k in needed if k not in free]
+    for k in todo:
+        capacity[k, "out"]["sink"] = WHOLE
+    while todo:
+        k = todo.pop()
+        if k in order:
+            continue
+        order[k] = None
+        capacity[k, "in"][k, "out"] = weight(k)
+        if not recomputable(k, own):
+            capacity["source"][k, "in"] = WHOLE
+            continue
+        for a in k.args:
+            if a in own and a not in free and not isinstance(a, Constant):
+                capacity[a, "out"][k, "in"] = WHOLE
+                todo.append(a)
+    while (path := _augment(capacity)) is not None:
+        flow = min(capacity[u][v] for u, v in path)
+        for u, v in path:
+            capacity[u][v] -= flow
+            capacity[v][u] += flow
+    near, todo = {"sink"}, ["sink"]
+    into = defaultdict(list)
+    for u, edges in capacity.items():
+        for v, c in edges.items():
+            if c > 0:
+                into[v].append(u)
+    while todo:
+        for u in into[todo.pop()]:
+            if u not in near:
+                near.add(u)
+                todo.append(u)
+    return [k for k in order if (k, "out") in near and (k, "in") not in near]
+
+
+def _augment(capacity):
+    came, todo = {"source": None}, deque(["source"])
+    while todo:
+        u = todo.popleft()
+        for v, c in capacity[u].items():
+            if c > 0 and v not in came:
+                came[v] = u
+                if v == "sink":
+                    path = []
+                    while came[v] is not None:
+                        path.append((came[v], v))
+                        v = came[v]
+                    return path
+                todo.append(v)
+    return None
+
+
+def recomputation(needed: list, saved: set, own: set, free: set) -> list[Apply]:
+    """The nodes to compute again, in order, once `saved` is at hand."""
+    out, seen = [], set()
+    todo = [(k, False) for k in reversed(needed)]
+    while todo:
+        k, done = todo.pop()
+        if done:
+            out.append(k)
+        elif k not in seen and k not in saved and k in own and k not in free:
+            seen.add(k)
+            todo.append((k, True))
+            todo += [(a, False) for a in k.args if not isinstance(a, Constant)]
+    return out
