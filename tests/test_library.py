@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from scipy import special
-from tracing import Tracing, agree, call, check, compared, item, outcome, through, truth, updated, written
+from tracing import Tracing, agree, call, check, compared, item, operated, outcome, picked, through, truth, updated, written
 
 from myia_lite.infer import library
 from myia_lite.ir import MyiaError, MyiaIndexError, MyiaTypeError, MyiaValueError
@@ -113,7 +113,7 @@ def test_signs(f, a):
 
 @pytest.mark.parametrize("a, b", [(5, 0), (5, 70), (-5, 70), (5, -1), (1, 62), (-1, 63), (0, 99), (True, 3)])
 def test_shifts(a, b):
-    if a << max(b, 0) < 2**63:
+    if -(2**63) <= a << max(b, 0) < 2**63:
         check(lambda a, b: a << b, a, b)
     check(lambda a, b: a >> b, a, b)
 
@@ -155,7 +155,7 @@ def test_math_of_one_argument(name):
     for x in (0.5, -0.5, 0.0, -0.0, 1.0, -1.0, 2.0, -3.0, 3.7, -2.5, 800.0, -800.0, 1e308, -1e308, 172.0, math.inf, -math.inf, math.nan, 3, True, np.float32(0.5), np.int32(2), V, V[:1]):
         if name in ("floor", "ceil", "trunc") and np.size(x) == 1 and abs(float(np.ravel(x)[0])) > 1e18 and np.all(np.isfinite(x)):
             continue
-        if name in ("floor", "ceil", "trunc") and np.ndim(x):
+        if name in ("floor", "ceil", "trunc") and isinstance(x, (np.ndarray, np.generic)):
             continue
         check(lambda x: call(f, x), x, rtol=1e-11)
 
@@ -170,6 +170,7 @@ def test_math_of_two_arguments(name):
 
 
 def test_more_math():
+    check(lambda a, b: np.cross(a, b), V, V[::-1].copy())
     check(lambda x, y, z: call(math.hypot, x, y, z), 1.0, -2.0, 2)
     check(lambda x: call(math.hypot, x), -3.0)
     check(lambda p, q: call(math.dist, p, q), (1.0, 2.0), (4.0, 6))
@@ -280,7 +281,7 @@ SHAPES = [
     lambda x: np.tile(x, (2, 1, 3)), lambda x: np.diff(x), lambda x: np.diff(x, 2, axis=0), lambda x: np.tril(x), lambda x: np.triu(x, 1), lambda x: np.diag(x), lambda x: np.diag(x, 1), lambda x: np.diag(x, -1),
     lambda x: np.zeros_like(x), lambda x: np.ones_like(x, dtype=np.int32), lambda x: np.full_like(x, 2.5), lambda x: np.copy(x), lambda x: np.atleast_2d(x), lambda x: np.round(x, 2), lambda x: x.round(),
     lambda x: np.concatenate([x, x[:1]], axis=None), lambda x: np.take(x, [0, 2, -1], axis=0), lambda x: np.pad(x, 1), lambda x: np.pad(x, ((1, 0), (0, 2)), constant_values=3.0),
-    lambda x: np.array(x), lambda x: np.asarray(x), lambda x: np.array([x, x]), lambda x: np.mean(x.T @ x, axis=0), lambda x: np.ravel(x), lambda x: np.diagonal(x, 1), lambda x: x.dot(x.T),
+    lambda x: call(np.array, x), lambda x: call(np.asarray, x), lambda x: call(np.array, [x, x]), lambda x: np.mean(x.T @ x, axis=0), lambda x: np.ravel(x), lambda x: np.diagonal(x, 1), lambda x: x.dot(x.T),
     lambda x: np.array_equal(x, x), lambda x: np.allclose(x, x + 1e-12), lambda x: np.isclose(x, x + 1e-3), lambda x: np.nan_to_num(x / (x - x)), lambda x: np.fliplr(x), lambda x: np.column_stack([x, x[:, 0]]),
     lambda x: x.sum(axis=0).item(1), lambda x: x[0, 0].item(), lambda x: x[:1, :2].tolist(), lambda x: np.take_along_axis(x, np.argmax(x, axis=1)[:, None], axis=1), lambda x: x.squeeze(), lambda x: np.split(x, 2, axis=1),
     lambda x: np.split(x, [1, 2]), lambda x: np.meshgrid(x[0], x[:, 0]), lambda x: np.kron(x[:2, :2], x), lambda x: np.shape(x), lambda x: np.ndim(x), lambda x: np.size(x), lambda x: x.mT, lambda x: np.concatenate([x.astype(np.float32), x]),
@@ -322,7 +323,7 @@ def test_creation(f, args):
     (lambda a, b: a @ b, (T, W)), (lambda a, b: a @ b, (V, rng.normal(size=(5, 3, 2)))), (lambda a, b: a @ b, (rng.normal(size=(5, 1, 2, 3)), rng.normal(size=(4, 3, 2)))), (lambda a, b: a @ b, (M, V)), (lambda a, b: a @ b, (I, J)), (lambda a, b: a @ b, (F, V)), (lambda a, b: a @ b, (B, B)),
     (lambda a, b: a @ b, (M, 2.0)), (lambda a, b: np.dot(a, b), (M, N)), (lambda a, b: np.dot(a, b), (T, N)), (lambda a, b: np.dot(a, b), (T, rng.normal(size=(2, 4, 3)))), (lambda a, b: np.dot(a, b), (V, 3)), (lambda a, b: np.dot(a, b), (M, W)), (lambda a, b: np.dot(a, b), (M, V)),
     (lambda a, b: np.inner(a, b), (M, W)), (lambda a, b: np.inner(a, b), (M, rng.normal(size=(2, 4)))), (lambda a, b: np.outer(a, b), (V, M)), (lambda a, b: np.outer(a, b), (J, V)), (lambda a, b: np.vdot(a, b), (M, M)), (lambda a, b: np.tensordot(a, b), (T, rng.normal(size=(3, 4, 5)))),
-    (lambda a, b: np.tensordot(a, b, 1), (M, N)), (lambda a, b: np.tensordot(a, b, 0), (V, W)), (lambda a, b: np.tensordot(a, b, axes=([1, 0], [0, 1])), (T, rng.normal(size=(3, 2)))), (lambda a, b: np.tensordot(a, b, axes=(2, 0)), (T, N)), (lambda a, b: np.cross(a, b), (V, V[::-1].copy())), (lambda a, b: np.matmul(a, b), (E, M)), (lambda a, b: np.matmul(a, b), (M.T, E.T)),
+    (lambda a, b: np.tensordot(a, b, 1), (M, N)), (lambda a, b: np.tensordot(a, b, 0), (V, W)), (lambda a, b: np.tensordot(a, b, axes=([1, 0], [0, 1])), (T, rng.normal(size=(3, 2)))), (lambda a, b: np.tensordot(a, b, axes=(2, 0)), (T, N)), (lambda a, b: np.matmul(a, b), (E, M)), (lambda a, b: np.matmul(a, b), (M.T, E.T)),
     (lambda a, b: a @ b.T, (E, E)), (lambda a, b: a.T @ b, (E, E)),
 ])  # fmt: skip
 def test_products(f, args):
@@ -385,8 +386,8 @@ def test_indexes_known_at_run_time():
         check(lambda x, i: x[:, i], M, i)
         check(lambda x, i: x[i, 0], M, i)
         check(lambda x, i: x[i], W, np.int32(i))
-        check(lambda x, i: x[i], (1.5, 2.5, 3.5, 4.5), i)
-        check(lambda x, i: x[i], [(1.5, 2), (2.5, 3), (4.5, 6), (1.0, 3)], i)
+        check(picked, (1.5, 2.5, 3.5, 4.5), i)
+        check(picked, [(1.5, 2), (2.5, 3), (4.5, 6), (1.0, 3)], i)
         check(lambda x, i: written(x, i, 2), W, i)
         check(lambda x, i: written(x, (i, -1), 2), M, i, unknown=True)
     check(lambda x, k: x[k], M, K)
@@ -505,13 +506,14 @@ def test_builtins():
 
 
 def test_sequences_and_dicts():
-    check(lambda a: a + (1, 2.5), (3, 4))
-    check(lambda a: a * 2, [3, 4])
-    check(lambda a: a[1:], (3, 4, 5))
-    check(lambda a: a[-1], (3, 4, 5))
-    check(lambda a: a[3], (3, 4, 5))
+    check(lambda a: operated("+", a, (1, 2.5)), (3, 4))
+    check(lambda a: operated("*", a, 2), [3, 4])
+    check(lambda a: operated("+", a, [1]), (3, 4))
+    check(lambda a, n: operated("%", a, n), "%d", "x")
+    for index in (slice(1, None), -1, 3, slice(None, None, -1)):
+        check(lambda a, i=index: picked(a, i), (3, 4, 5))
     with pytest.raises(MyiaTypeError):
-        through(lambda a: a[0.5], (1, 2))
+        through(lambda a: picked(a, 0.5), (1, 2))
     assert through(lambda: call(dict.get, {"a": 1}, "a")) == 1
     assert through(lambda: call(dict.get, {"a": 1}, "b", 7)) == 7
 

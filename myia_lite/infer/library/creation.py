@@ -187,29 +187,27 @@ def arange(ctx, start, stop=None, step=None, *, dtype=None):
         line = cast(ctx, iota(ctx, n), "f64")
         return ctx.leaf(cast(ctx, ctx.emit(E.add, ctx.emit(E.mul, line, delta), first), dtype))
     first, last, by = (size(cast(ctx, e.node, "i64")) for e in ends)
-    n = range_count(ctx, first, last, by, "Maximum allowed size exceeded" if by == 0 else None)
+    n = range_count(ctx, first, last, by, ("ZeroDivisionError", "division by zero"))
     line = iota(ctx, n)
     line = line if by == 1 else ctx.emit(E.mul, line, node_of(ctx, by))
     line = line if first == 0 else ctx.emit(E.add, line, node_of(ctx, first))
     return ctx.leaf(cast(ctx, line, dtype))
 
 
-def range_count(ctx, first, last, by, zero_step=None):
-    """len(range(first, last, by)) of sizes; `zero_step` is the message for a step of 0, or None."""
-    zero_step = zero_step or "range() arg 3 must not be zero"
+def range_count(ctx, first, last, by, zero_step=("ValueError", "range() arg 3 must not be zero")):
+    """len(range(first, last, by)) of sizes; `zero_step` is the error of a step of 0."""
+    if isinstance(by, int) and by == 0:
+        require(ctx, *zero_step, False)
+        return 0
     if all(isinstance(s, int) for s in (first, last, by)):
-        if by == 0:
-            ctx.error(zero_step, "step by another number", cls=MyiaValueError)
         return len(range(first, last, by))
     if not isinstance(by, int):
-        require(ctx, "ValueError", zero_step, ctx.emit(E.ne, by, 0))
+        require(ctx, *zero_step, ctx.emit(E.ne, by, 0))
         up = ctx.emit(E.gt, by, 0)
         sign = ctx.emit(E.select, up, ctx.const(1).node, ctx.const(-1).node)
         span = ctx.emit(E.mul, ctx.emit(E.sub, node_of(ctx, last), node_of(ctx, first)), sign)
         by = ctx.emit(E.mul, by, sign)
         return most(ctx, quotient(ctx, size(ctx.emit(E.sub, ctx.emit(E.add, span, by), 1)), by), 0)
-    if by == 0:
-        ctx.error(zero_step, "step by another number", cls=MyiaValueError)
     if by < 0:
         first, last, by = last, first, -by
     return most(ctx, quotient(ctx, plus(ctx, minus(ctx, last, first), by - 1), by), 0)

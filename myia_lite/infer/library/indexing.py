@@ -76,8 +76,8 @@ def plan(ctx, x, index) -> Plan:
     if sum(p is Ellipsis for p in parts) > 1:
         ctx.error("an index can only have a single ellipsis ('...')", "leave one", cls=MyiaIndexError)
     full = [Slice(Static(None), Static(None), Static(None))] * (len(sizes) - consuming)
-    if Ellipsis in [p for p in parts if not isinstance(p, (Leaf, Slice))]:
-        at = next(k for k, p in enumerate(parts) if p is Ellipsis)
+    at = next((k for k, p in enumerate(parts) if p is Ellipsis), None)
+    if at is not None:
         parts[at : at + 1] = [_Wide(full)]
     else:
         parts.append(_Wide(full))
@@ -314,6 +314,8 @@ def write(ctx, x, index, value) -> Leaf:
     if any(a.kind == "array" for a in p.axes):
         return ctx.leaf(_scattered(ctx, x.node, p, node))
     if all(a.kind == "int" for a in p.axes):
+        if isinstance(node.type, Array) and all(isinstance(e, Leaf) for e in entries(index)):
+            ctx.error("setting an array element with a sequence.", "assign a number", cls=MyiaValueError)
         element = _to(ctx, node, (1,) * p.layout.count(None))
         element = reshape(ctx, element, ()) if isinstance(element.type, Array) else element
         return ctx.leaf(ctx.emit(A.set_elem, x.node, element, *(node_of(ctx, a.start) for a in p.axes)))

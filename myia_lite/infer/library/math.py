@@ -14,6 +14,7 @@ from . import numbers
 from .dtypes import cast, truncated
 from .numbers import FLOAT_DIV, finite, integral, nonzero, scalar_node
 from .registry import absent, elaborates, fixed, is_fixed, require
+from .operators import node_of_fact
 from .sequences import items
 from .sizes import both, either, fact, negated
 
@@ -96,7 +97,18 @@ def _pole(ctx, x):
 
 
 _define("gamma", E.gamma, lambda ctx, x: negated(ctx, _pole(ctx, x)), overflows=True)
-_define("lgamma", E.lgamma, lambda ctx, x: either(ctx, negated(ctx, _pole(ctx, x)), fact(ctx.emit(E.isinf, x))), overflows=True)
+
+
+@elaborates(math.lgamma)
+def lgamma(ctx, x, /):
+    node = real(ctx, x, "lgamma")
+    infinite = fact(ctx.emit(E.isinf, node))
+    if _checked(ctx):
+        _domain(ctx, either(ctx, negated(ctx, _pole(ctx, node)), infinite))
+    # of -inf it is inf in C, and -inf in SciPy
+    out = ctx.emit(E.lgamma, node)
+    out = ctx.emit(E.select, node_of_fact(ctx, infinite), ctx.emit(E.abs, node), out)
+    return _python(ctx, numbers.overflow_checked(ctx, out, node, message=RANGE) if _checked(ctx) else out)
 
 
 @elaborates(math.log)

@@ -349,7 +349,7 @@ def _decimal(ctx, x, digits):
         twice = emit(E.abs, emit(E.mul, rest, 2.0))
         odd = emit(E.ne, emit(E.mod, emit(E.rint, emit(E.div, whole, unit)), 2.0), 0.0)
         up = emit(E.bit_or, emit(E.gt, twice, unit), emit(E.bit_and, emit(E.eq, twice, unit), odd))
-        return emit(E.select, up, emit(E.add, whole, emit(E.copysign, unit, x)), whole)
+        return emit(E.copysign, emit(E.select, up, emit(E.add, whole, emit(E.copysign, unit, x)), whole), x)
     scaled = emit(E.mul, x, unit)
     error = _product_error(ctx, x, unit, scaled)
     below = emit(E.floor, scaled)

@@ -231,11 +231,14 @@ def all_(ctx, a, axis=None, *, keepdims=False):
     return _fresh(ctx, reduce(ctx, A.reduce_all, x, axes_of(ctx, axis, _rank(x)), keepdims), x)
 
 
+COUNTS_IN_PYTHON = type(np.count_nonzero([0])) is int  # up to NumPy 2.3
+
+
 @elaborates(np.count_nonzero)
 def count_nonzero(ctx, a, axis=None, *, keepdims=False):
     x = cast(ctx, boolean(ctx, leaf_of(ctx, a).node), "i64")
     out = reduce(ctx, A.reduce_sum, x, axes_of(ctx, axis, _rank(x)), keepdims)
-    return ctx.leaf(out, py=absent(axis))
+    return ctx.leaf(out, py=absent(axis) and COUNTS_IN_PYTHON)
 
 
 @elaborates(np.array_equal)

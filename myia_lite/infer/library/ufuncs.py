@@ -191,7 +191,8 @@ _declare(np.fmin, _by_dtype(_and, _prim(E.minimum), _prim(E.fmin)), ANY)
 
 
 def _heaviside(ctx, x, h):
-    positive = ctx.emit(E.select, ctx.emit(E.gt, x, 0.0), cast(ctx, ctx.const(1.0).node, x.type.dtype), ctx.emit(E.mul, 0.0, h))
+    one, zero = (cast(ctx, ctx.const(v).node, x.type.dtype) for v in (1.0, 0.0))
+    positive = ctx.emit(E.select, ctx.emit(E.gt, x, 0.0), one, zero)
     at_zero = ctx.emit(E.select, ctx.emit(E.eq, x, 0.0), h, positive)
     return ctx.emit(E.select, ctx.emit(E.isnan, x), x, at_zero)
 
