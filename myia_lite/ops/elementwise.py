@@ -120,7 +120,8 @@ powi = define(
 # and logarithms that are not selected are kept finite, for a second derivative passes through them too
 pow = _binary(
     "pow",
-    np.power,
+    # NumPy takes a square root where a scalar exponent is 0.5, which differs from C's pow at -0.0 and -inf
+    lambda a, b: np.power(a, b) if np.ndim(b) else np.power(a, np.full(np.shape(a) or 1, b)).reshape(np.shape(a))[()],
     lambda d, y, a, b: (
         d * select(eq(b, 0.0), 0.0, b * pow(a, select(eq(b, 0.0), 1.0, b - 1.0))),
         d * select(eq(a, 0.0), 0.0, log(select(eq(a, 0.0), 1.0, a)) * y),
