@@ -1,0 +1,357 @@
+"""Array expressions as functions of loop indices.
+
+`Kernel` is one loop nest's view of the nodes that it computes.  `Kernel.read(node, index)` follows inlined nodes down to
+materialised arrays; on the way transposes, slices, broadcasts and unit reshapes turn into affine indexes, so that what
+remains is arithmetic over loads `data[offset + sum of stride * loop index]`.  Strides are products of dims, known or not,
+kept symbolic: that is how axes that lie contiguously in all operands are found, which become one loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from ...ir import Apply, Array, Node
+from .fusion import unit_reshape
+from .layout import I64, ITEMSIZE, PTR, element, i64
+from .scalars import from_memory, number, scalar_op
+
+
+# ---- sizes: an int where known, an i64 where not ------------------------------------------------------------------------
+def known(value):
+    """An int for a constant i64."""
+    return value.constant if isinstance(value, ir.Constant) else value
+
+
+def as_value(size):
+    return i64(size) if isinstance(size, int) else size
+
+
+def plus(b: ir.IRBuilder, x, y):
+    if isinstance(x, int) and isinstance(y, int):
+        return x + y
+    if x == 0 or y == 0:
+        return y if x == 0 else x
+    return b.add(as_value(x), as_value(y), flags=("nsw",))
+
+
+def times(b: ir.IRBuilder, x, y):
+    if isinstance(x, int) and isinstance(y, int):
+        return x * y
+    for m, n in ((x, y), (y, x)):
+        if m == 1 or m == 0:
+            return n if m == 1 else 0
+    return b.mul(as_value(x), as_value(y), flags=("nsw",))
+
+
+@dataclass(frozen=True, slots=True)
+class Stride:
+    """`coefficient` times a product of unknown dims."""
+
+    coefficient: int
+    unknown: tuple = ()  # i64 values, by id
+
+    def __mul__(self, size) -> Stride:
+        if isinstance(size, int):
+            return Stride(self.coefficient * size, self.unknown if size else ())
+        return Stride(self.coefficient, tuple(sorted((*self.unknown, size), key=id))) if self.coefficient else self
+
+    def emit(self, b: ir.IRBuilder):
+        out = self.coefficient
+        for u in self.unknown:
+            out = times(b, out, u)
+        return out
+
+
+ZERO, ONE = Stride(0), Stride(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The index along one axis of a node: offset + step * (index of loop `axis`); `whole` if it runs over the whole axis."""
+
+    offset: object = 0
+    axis: int | None = None
+    step: int = 1
+    whole: bool = False
+
+
+FIRST = Affine()
+
+
+# ---- expressions -----------------------------------------------------------------------------------------------------
+class Expr:
+    """One value per point of the loop nest."""
+
+    strides: dict[int, Stride] | None = None  # how it walks through memory, by loop axis; None: not at all
+
+    def parts(self) -> tuple[Expr, ...]:
+        return ()
+
+    def walk(self) -> Iterator[Expr]:
+        yield self
+        for p in self.parts():
+            yield from p.walk()
+
+    def emit(self, point: Point):
+        raise NotImplementedError
+
+
+class Splat(Expr):
+    """The same value everywhere."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def emit(self, point):
+        return self.value
+
+
+class Load(Expr):
+    def __init__(self, data, offset, strides, t: Array):
+        self.data, self.offset, self.strides, self.type = data, offset, strides, t
+
+    def emit(self, point):
+        at = element_pointer(point.b, self.data, point.position(self.offset, self.strides), self.type)
+        return from_memory(point.b, point.load(at, self.type), self.type.dtype)
+
+
+class Count(Expr):
+    """The index itself: iota."""
+
+    def __init__(self, index: Affine):
+        self.offset, self.strides = index.offset, {} if index.axis is None else {index.axis: Stride(index.step)}
+
+    def emit(self, point):
+        return as_value(point.position(self.offset, self.strides))
+
+
+class Gather(Expr):
+    """x[i0, i1, …, affine in the other axes], where the first indexes are expressions."""
+
+    def __init__(self, data, indexes, leading, offset, strides, t: Array):
+        self.data, self.indexes, self.leading = data, indexes, leading
+        self.offset, self.strides, self.type = offset, strides, t
+
+    def parts(self):
+        return self.indexes
+
+    def emit(self, point):
+        position = point.position(self.offset, self.strides)
+        for index, stride in zip(self.indexes, self.leading, strict=True):
+            position = plus(point.b, position, times(point.b, point.value(index), stride.emit(point.b)))
+        return from_memory(point.b, point.load(element_pointer(point.b, self.data, position, self.type), self.type), self.type.dtype)
+
+
+class Operation(Expr):
+    def __init__(self, node: Apply, operands):
+        self.node, self.operands = node, operands
+
+    def parts(self):
+        return self.operands
+
+    def emit(self, point):
+        values = [point.value(e) for e in self.operands]
+        n = self.node
+        return scalar_op(point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=point.vector)
+
+
+def element_pointer(b: ir.IRBuilder, data, position, t: Array):
+    return b.gep(data, [as_value(position)], inbounds=True, source_etype=element(t))
+
+
+class Point:
+    """Where in the loops code is emitted: the index of each axis, and the values computed there already."""
+
+    def __init__(self, kernel: Kernel, indexes: dict[int, object], vector: bool):
+        self.b, self.kernel, self.indexes, self.vector = kernel.b, kernel, indexes, vector
+        self.done: dict[Expr, object] = {}
+
+    def value(self, e: Expr):
+        if e not in self.done:
+            self.done[e] = e.emit(self)
+        return self.done[e]
+
+    def position(self, offset, strides):
+        for axis, index in self.indexes.items():
+            stride = strides.get(axis)
+            if stride is not None:
+                offset = plus(self.b, offset, times(self.b, index, stride.emit(self.b)))
+        return offset
+
+    def load(self, pointer, t: Array):
+        load = self.b.load(pointer, typ=element(t))
+        load.set_metadata("noalias", self.kernel.scope)
+        return load
+
+
+# ---- from nodes to expressions ---------------------------------------------------------------------------------------
+class Kernel:
+    """The computation of one materialised node: its axes (a size each) and the expressions over them."""
+
+    def __init__(self, ctx, plan, sizes=()):
+        self.ctx, self.plan, self.b = ctx, plan, ctx.b
+        self.sizes = list(sizes)
+        self.made: dict = {}
+        self._scope = None
+
+    @property
+    def scope(self):
+        """Metadata: memory that no operand shares, since the kernel has made it or holds it alone."""
+        if self._scope is None:
+            m = self.b.module
+            count = sum(1 for md in m.metadata) + 1
+            domain = m.add_metadata([f"kernel {count}"])
+            self._scope = m.add_metadata([m.add_metadata([f"output {count}", domain])])
+            declare = m.globals.get("llvm.experimental.noalias.scope.decl") or ir.Function(
+                m, ir.FunctionType(ir.VoidType(), [ir.MetaDataType()]), "llvm.experimental.noalias.scope.decl"
+            )
+            self.b.call(declare, [self._scope])
+        return self._scope
+
+    def index(self) -> tuple[Affine, ...]:
+        """The identity: axis k of the node is axis k of the loops."""
+        return tuple(FIRST if d == 1 else Affine(0, k, 1, True) for k, d in enumerate(self.sizes))
+
+    def dims(self, node: Node) -> list:
+        """The sizes of an array node, inlined or not."""
+        t = node.type
+        if None not in t.shape:
+            return list(t.shape)
+        if node not in self.plan.inlined:
+            found = [known(d) for d in self.ctx.array(node).dims]
+        elif node.op.elementwise:
+            found = self.dims(next(a for a in node.args if isinstance(a.type, Array)))
+            for a in node.args:
+                if isinstance(a.type, Array):
+                    found = [m if isinstance(m, int) else n for m, n in zip(found, self.dims(a), strict=True)]
+        elif node.op.name == "transpose":
+            inner = self.dims(node.args[0])
+            found = [inner[p] for p in node.attrs["perm"]]
+        elif node.op.name == "gather":
+            found = self.dims(node.args[1]) + self.dims(node.args[0])[len(node.args) - 1 :]
+        else:
+            found = self.given(node)
+        return [d if d is not None else f for d, f in zip(t.shape, found, strict=True)]
+
+    def given(self, node: Apply) -> list:
+        """The sizes that the attribute `shape` and the last arguments give."""
+        shape = node.attrs["shape"]
+        count = sum(d is None for d in shape)
+        dyn = iter(node.args[len(node.args) - count :])
+        return [d if d is not None else known(self.ctx.scalar(next(dyn))) for d in shape]
+
+    def read(self, node: Node, index: tuple[Affine, ...] | None = None, view=None) -> Expr:
+        """The expression for `node` at `index`; with `view`, of its elements in row-major order as an array of those sizes."""
+        if not isinstance(node.type, Array):
+            return self._memo((node, None), lambda: Splat(self.ctx.scalar(node)))
+        if index is None:
+            index = self.index()
+        key = (node, index, None if view is None else tuple(map(id, view)))
+        return self._memo(key, lambda: self._follow(node, index, view))
+
+    def _memo(self, key, make):
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    def _follow(self, node, index, view):
+        if node not in self.plan.inlined:
+            array = self.ctx.array(node)
+            sizes = [known(d) for d in array.dims] if view is None else view
+            offset, strides = self.address(index, sizes)
+            return Load(array.data, offset, strides, node.type)
+        x = node.args[0] if node.args else None
+        if node.op.elementwise:
+            return Operation(node, tuple(self.read(a, index, view) for a in node.args))
+        match node.op.name:
+            case "iota":
+                return Count(index[0])
+            case "broadcast":
+                if not isinstance(x.type, Array):
+                    return self.read(x)
+                return self.read(x, tuple(index[a] for a in node.attrs["axes"]))
+            case "transpose":
+                inner = [FIRST] * len(index)
+                for k, p in enumerate(node.attrs["perm"]):
+                    inner[p] = index[k]
+                return self.read(x, tuple(inner))
+            case "slice":
+                return self.read(x, self.sliced(node, index, node.args[1 : 1 + x.type.rank], self.dims(x)))
+            case "reshape":
+                if not isinstance(x.type, Array):
+                    return self.read(x)
+                where = unit_reshape(node)
+                if where is not None and view is None:
+                    return self.read(x, tuple(FIRST if w is None else index[w] for w in where))
+                return self.read(x, index, self.dims(node) if view is None else view)
+            case "gather":
+                return self.gathered(node, index)
+        raise AssertionError(f"{node.op.name} is not computed element by element")
+
+    def sliced(self, node, index, starts, sizes) -> tuple[Affine, ...]:
+        """The index into an array of which `node` is a slice."""
+        out = []
+        for at, start, step, length, size in zip(index, starts, node.attrs["steps"], node.type.shape, sizes, strict=True):
+            start = known(self.ctx.scalar(start))
+            whole = at.whole and start == 0 and step == 1 and length == size
+            out.append(Affine(plus(self.b, start, times(self.b, at.offset, step)), at.axis, at.step * step, whole))
+        return tuple(out)
+
+    def gathered(self, node, index) -> Gather:
+        x, *idx = node.args
+        rank = idx[0].type.rank
+        at = index[:rank]
+        inner = (FIRST,) * len(idx) + index[rank:]
+        array, offset = x, None
+        if x in self.plan.inlined:
+            raise AssertionError("the operand of a gather is materialised")
+        array = self.ctx.array(x)
+        sizes = [known(d) for d in array.dims]
+        offset, strides = self.address(inner, sizes)
+        leading = row_major(sizes)[: len(idx)]
+        return Gather(array.data, tuple(self.read(i, at) for i in idx), leading, offset, strides, x.type)
+
+    def address(self, index, sizes):
+        """Offset and strides by loop axis of an array of these sizes, row-major, at `index`."""
+        sizes = [self.sizes[at.axis] if at.whole and at.axis is not None else d for at, d in zip(index, sizes, strict=True)]
+        offset, strides = 0, {}
+        for at, stride in zip(index, row_major(sizes), strict=True):
+            if at.offset != 0:
+                offset = plus(self.b, offset, times(self.b, at.offset, stride.emit(self.b)))
+            if at.axis is not None:
+                strides[at.axis] = stride * at.step
+        return offset, strides
+
+    def groups(self, *expressions: Expr | dict) -> list[tuple[int, ...]]:
+        """The loop axes in order, those that lie contiguously in all operands (and in the strides given) together."""
+        walks = []
+        for e in expressions:
+            walks += [e] if isinstance(e, dict) else [p.strides for p in e.walk() if p.strides is not None]
+        out: list[tuple[int, ...]] = []
+        for axis, size in enumerate(self.sizes):
+            if size == 1:
+                continue
+            if out and all(w.get(out[-1][-1], ZERO) == w.get(axis, ZERO) * size for w in walks):
+                out[-1] = (*out[-1], axis)
+            else:
+                out.append((axis,))
+        return out
+
+    def extent(self, group):
+        n = 1
+        for axis in group:
+            n = times(self.b, n, self.sizes[axis])
+        return n
+
+
+def row_major(sizes) -> list[Stride]:
+    out = [ONE]
+    for d in reversed(sizes[1:]):
+        out.append(out[-1] * d)
+    return out[::-1][: len(sizes)]
+
+
+__all__ = ["I64", "ITEMSIZE", "PTR", "Affine", "Kernel", "Load", "Point", "number"]

@@ -1,0 +1,179 @@
+"""Which array nodes are not materialised, but computed element by element inside the loops of their consumer.
+
+`plan(graph)` looks at one local graph.  Its promise: an inlined node has consumers in the same node list only, each of
+which can ask it for single elements; work is not repeated, except for index arithmetic and for a few cheap operations
+that cost less than the memory traffic which they save; and no read of an array moves past a node that may consume it.
+"""
+
+from __future__ import annotations
+
+from ...ir import Apply, Array, Constant, Graph, Node
+
+INDEXING = frozenset({"broadcast", "transpose", "slice", "reshape", "iota"})  # an element is an element of the operand
+CHEAP = frozenset(
+    "add sub mul neg abs sign maximum minimum eq ne lt le gt ge select cast logical_not bit_and bit_or bit_xor bit_not "
+    "isnan isinf isfinite signbit copysign floor ceil trunc rint".split()
+)
+REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
+MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
+
+
+class Plan:
+    """`inlined` nodes are never lowered themselves; `operands` are what a materialised node reads through them."""
+
+    def __init__(self):
+        self.inlined: set[Apply] = set()
+        self._operands: dict[Apply, tuple[Node, ...]] = {}
+
+    def operands(self, node: Apply) -> tuple[Node, ...]:
+        """The materialised nodes that lowering `node` reads, constants left out."""
+        if node not in self._operands:
+            found = {}
+            for a in node.args:
+                if a in self.inlined:
+                    found.update(dict.fromkeys(self.operands(a)))
+                elif not isinstance(a, Constant):
+                    found[a] = None
+            self._operands[node] = tuple(found)
+        return self._operands[node]
+
+
+def plan(graph: Graph) -> Plan:
+    """Consumers are decided before their operands, so that each node knows into which loops it would go."""
+    out = Plan()
+    uses, pinned = _uses(graph)
+    position = {n: k for k, n in enumerate(graph.nodes)}
+    roots: dict[Apply, frozenset] = {}  # the materialised nodes in whose loops a node is computed
+    sparing: set[Apply] = set()  # inlined nodes that are evaluated more often than they have elements
+    viewed: set[Apply] = set()  # inlined nodes whose elements are asked for by their row-major number
+    weight: dict[Apply, int] = {}
+
+    for node in reversed(graph.nodes):
+        roots[node] = frozenset([node])
+        if node in pinned or not _computable(node):
+            continue
+        consumers = [(c, k) for c, k in uses.get(node, ()) if c.op.name != "dim"]
+        if not all(_asks(c, k, node, c in out.inlined, uses) for c, k in consumers):
+            continue
+        view = any(c in viewed or (c.op.name == "reshape" and isinstance(c.type, Array) and not unit_reshape(c)) for c, _ in consumers)
+        if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node)):
+            continue
+        into = frozenset().union(*(roots[c] for c, _ in consumers))
+        repeated = len(into) > 1 or any(c in sparing or _repeats(c, k) for c, k in consumers)
+        if repeated and not _worth_repeating(node, consumers, sparing):
+            continue
+        if any(weight.get(r, 0) >= MAX_OPERATIONS for r in into):
+            continue
+        last = max((position[r] for r in into), default=position[node])
+        if any(_consumed(a, graph.nodes[position[node] + 1 : last + 1]) for a in node.args if isinstance(a.type, Array)):
+            continue
+        out.inlined.add(node)
+        roots[node] = into
+        for r in into:
+            weight[r] = weight.get(r, 0) + (node.op.name not in INDEXING)
+        if repeated:
+            sparing.add(node)
+        if view:
+            viewed.add(node)
+    return out
+
+
+def _uses(graph: Graph):
+    """The uses of each node by nodes of this list, and the nodes that are needed elsewhere: inside, and as the result."""
+    uses: dict[Node, list] = {}
+    pinned = {graph.result}
+    for n in graph.nodes:
+        for k, a in enumerate(n.args):
+            uses.setdefault(a, []).append((n, k))
+    for g in graph.subgraphs():
+        for h in g.nested():
+            pinned.add(h.result)
+            for n in h.nodes:
+                pinned.update(n.args)
+    return uses, pinned
+
+
+def _computable(node: Apply) -> bool:
+    return isinstance(node.type, Array) and (node.op.elementwise or node.op.name in INDEXING or node.op.name == "gather")
+
+
+def _fill(node: Apply) -> bool:
+    return node.op.name == "broadcast" and not isinstance(node.args[0].type, Array)
+
+
+def _asks(consumer: Apply, k: int, node: Apply, inlined: bool, uses) -> bool:
+    """Can the consumer take operand k element by element?"""
+    name = consumer.op.name
+    if not isinstance(node.args[0].type if node.args else node.type, Array) and name == "matmul":
+        return False
+    if name == "matmul":
+        return swaps_last_two(node)
+    if name == "transpose" and inlined and any(c.op.name == "matmul" for c, _ in uses.get(consumer, ())):
+        return False
+    if consumer.op.elementwise:
+        return isinstance(consumer.type, Array)
+    if name in INDEXING or name in REDUCTIONS or name in ("cumsum", "elem"):
+        return k == 0
+    if name in ("concat", "gather"):
+        return True
+    return name in ("slice_set", "slice_add", "scatter_set", "scatter_add") and k > 0
+
+
+def swaps_last_two(node: Apply) -> bool:
+    """Is it the transposition that a matrix product does on its own?"""
+    if node.op.name != "transpose":
+        return False
+    perm, rank = node.attrs["perm"], len(node.attrs["perm"])
+    return rank >= 2 and tuple(perm) == (*range(rank - 2), rank - 1, rank - 2)
+
+
+def unit_reshape(node: Apply) -> list | None:
+    """For a reshape that only adds and drops axes of size 1: the axis of the result for each axis of the operand, None for
+    those dropped.  None where it does more."""
+    old, new = node.args[0].type.shape if isinstance(node.args[0].type, Array) else (), node.type.shape
+    kept_new = [k for k, d in enumerate(new) if d != 1]
+    kept_old = [k for k, d in enumerate(old) if d != 1]
+    if len(kept_new) != len(kept_old):
+        return None
+    unknown_old = [k for k, o in enumerate(kept_old) if old[o] is None]
+    unknown_new = [k for k, n in enumerate(kept_new) if new[n] is None]
+    if len(kept_old) > 1 and (len(unknown_old) > 1 or len(unknown_new) > 1 or (unknown_old and unknown_new and unknown_old != unknown_new)):
+        return None  # sizes may be regrouped; the rest follows from the equal number of elements
+    if any(old[o] != new[n] for o, n in zip(kept_old, kept_new, strict=True) if old[o] is not None and new[n] is not None):
+        return None
+    where = dict(zip(kept_old, kept_new, strict=True))
+    return [where.get(k) for k in range(len(old))]
+
+
+def _repeats(consumer: Apply, k: int) -> bool:
+    """Does it read an element of operand k many times?  An axis that repeats innermost does not: its operand moves out of
+    the inner loop."""
+    name = consumer.op.name
+    if name == "broadcast":
+        axes, shape = consumer.attrs["axes"], consumer.attrs["shape"]
+        last = max((a for a in axes if shape[a] != 1), default=-1)
+        return any(d != 1 and a not in axes and a < last for a, d in enumerate(shape))
+    if name == "gather":
+        return k == 0 or consumer.args[0].type.rank > len(consumer.args) - 1
+    if name in ("scatter_set", "scatter_add"):
+        return k > 1 and consumer.args[0].type.rank > len(consumer.args) - 2
+    return False
+
+
+def _worth_repeating(node: Apply, consumers, sparing) -> bool:
+    if node.op.name in INDEXING:
+        return True
+    if any(c in sparing or _repeats(c, k) for c, k in consumers):
+        return False
+    arrays = {a for a in node.args if isinstance(a.type, Array)}
+    return node.op.name in CHEAP and len(consumers) <= 3 and len(arrays) <= 2
+
+
+def _consumed(array: Node, between) -> bool:
+    """May one of these nodes write into the array?  What is called or nested may where it mentions the array."""
+    for n in between:
+        if n.op.in_place and n.args[0] is array:
+            return True
+        if n.graphs and (array in n.args or any(array in m.args for g in n.graphs if n.op.nests for h in g.nested() for m in h.nodes)):
+            return True
+    return False
