@@ -1,0 +1,205 @@
+"""Matrix products: BLAS for large ones, vector code for tiny ones, loops for integers and outer products.
+
+BLAS is SciPy's, through its function pointers.  It is column-major: a row-major C = A B is C' = B' A' there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from llvmlite import ir
+
+from ...ir import Apply, Array, Node
+from .expressions import Expr, Kernel, Load, as_value, element_pointer, known, times
+from .fusion import swaps_last_two
+from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
+from .libm import capsule_address
+from .loopnest import Fold, Target, assign, counted, reduce
+from .scalars import number
+
+TINY = 512  # multiplications up to which vector code beats a call of BLAS
+WIDEST = 16  # columns of a tiny product: a row is one vector
+
+
+class Factor:
+    """An operand: an array, and whether its last two axes are to be swapped."""
+
+    def __init__(self, ctx, plan, node: Node, transposed: bool):
+        if node in plan.inlined and swaps_last_two(node):
+            node, transposed = node.args[0], not transposed
+        self.array, self.transposed = ctx.array(node), transposed
+        dims = [known(d) for d in self.array.dims]
+        self.batch, self.stored = dims[:-2], dims[-2:]
+        self.rows, self.columns = self.stored[::-1] if transposed else self.stored
+
+
+class Product(Expr):
+    def __init__(self, dtype, a: Expr, b: Expr):
+        self.dtype, self.operands = dtype, (a, b)
+
+    def parts(self):
+        return self.operands
+
+    def emit(self, point):
+        x, y = map(point.value, self.operands)
+        return (point.b.fmul if self.dtype in ("f32", "f64") else point.b.mul)(x, y)
+
+
+def matmul(ctx, node: Apply, plan):
+    t, b = node.type, ctx.b
+    left = Factor(ctx, plan, node.args[0], node.attrs["ta"])
+    right = Factor(ctx, plan, node.args[1], node.attrs["tb"])
+    m, n, k = _common(t.shape[-2], left.rows), _common(t.shape[-1], right.columns), _common(left.columns, right.rows)
+    batch = [_common(d, _common(p, q)) for d, p, q in zip(t.shape[:-2], left.batch, right.batch, strict=True)]
+    out = ctx.new_array(t, [as_value(d) for d in (*batch, m, n)])
+    count = 1
+    for d in batch:
+        count = times(b, count, d)
+    if count == 1:
+        _multiply(ctx, plan, t.dtype, m, n, k, left, right, left.array.data, right.array.data, out.data)
+        return out
+    with counted(b, count) as i:
+
+        def part(data, rows, columns):
+            return element_pointer(b, data, times(b, i, times(b, rows, columns)), t)
+
+        sources = part(left.array.data, m, k), part(right.array.data, k, n)
+        _multiply(ctx, plan, t.dtype, m, n, k, left, right, *sources, part(out.data, m, n))
+    return out
+
+
+def _common(x, y):
+    return y if x is None or (isinstance(y, int) and not isinstance(x, int)) else x
+
+
+def _multiply(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
+    """One m × k by k × n product of the matrices at addresses a and b into c."""
+    small = all(isinstance(d, int) for d in (m, n, k))
+    if 0 in (m, n):
+        return
+    if dtype not in ("f32", "f64") or k == 0 or k == 1 or m == n == 1 or (small and m * n * k <= TINY and n > WIDEST):
+        _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c)
+    elif small and m * n * k <= TINY:
+        _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c)
+    elif n == 1 or m == 1:
+        _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c)
+    else:
+        _by_gemm(ctx, dtype, m, n, k, left, right, a, b, c)
+
+
+def _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
+    """Axes are (row, inner, column): so the innermost loop runs along rows of both B and C."""
+    kernel = Kernel(ctx, plan, (m, k, n))
+    t = Array(dtype, (None, None))
+    row, inner, column = kernel.index()
+
+    def load(data, transposed, index, sizes):
+        offset, strides = kernel.address(index[::-1] if transposed else index, sizes)
+        return Load(data, offset, strides, t)
+
+    x = load(a, left.transposed, (row, inner), left.stored)
+    y = load(b, right.transposed, (inner, column), right.stored)
+    product = Product(dtype, x, y)
+    matrix = ArrayValue(None, c, (as_value(m), as_value(n)), t)
+    target = Target(kernel, matrix, (row, column), (m, n))
+    if k == 1:
+        assign(kernel, target, product)
+    else:
+        reduce(kernel, Fold("sum", dtype), product, {1}, target)
+
+
+def _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
+    """Rows of B and C as vectors; unrolled."""
+    builder, scalar = ctx.b, REGISTER[dtype]
+    size = 8 if dtype == "f64" else 4
+    vector = ir.VectorType(scalar, n)
+    fma = builder.module.declare_intrinsic("llvm.fmuladd", [vector], ir.FunctionType(vector, [vector] * 3))
+    undefined = ir.Constant(vector, ir.Undefined)
+
+    def at(data, position):
+        return builder.gep(data, [i64(position * size)], inbounds=True, source_etype=I8)
+
+    def row_of_b(p):
+        if not right.transposed:
+            return builder.load(at(b, p * n), typ=vector, align=size)
+        row = undefined
+        for j in range(n):
+            row = builder.insert_element(row, builder.load(at(b, j * k + p), typ=scalar), I32(j))
+        return row
+
+    rows = [row_of_b(p) for p in range(k)]
+    for i in range(m):
+        total = None
+        for p in range(k):
+            x = builder.load(at(a, p * m + i if left.transposed else i * k + p), typ=scalar)
+            one = builder.insert_element(undefined, x, I32(0))
+            splat = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, n), [0] * n))
+            total = builder.fmul(splat, rows[p]) if total is None else builder.call(fma, [splat, rows[p], total])
+        builder.store(total, at(c, i * n), align=size)
+
+
+# ---- BLAS ------------------------------------------------------------------------------------------------------------
+@lru_cache
+def _address(name: str) -> int:
+    from scipy.linalg import cython_blas
+
+    return capsule_address(cython_blas.__pyx_capi__[name])
+
+
+class Arguments:
+    """BLAS takes all arguments by address."""
+
+    def __init__(self, ctx, name: str, dtype: str):
+        self.ctx, self.name, self.dtype = ctx, ("d" if dtype == "f64" else "s") + name, dtype
+        self.pointers: list = []
+
+    def _pass(self, value, t):
+        slot = self.ctx.alloca(t)
+        self.ctx.b.store(value, slot)
+        self.pointers.append(slot)
+        return self
+
+    def flag(self, transposed: bool):
+        return self._pass(I8(ord("T" if transposed else "N")), I8)
+
+    def int(self, size):
+        return self._pass(I32(size) if isinstance(size, int) else self.ctx.b.trunc(size, I32), I32)
+
+    def leading(self, size):
+        """A leading dimension, which BLAS wants to be at least 1."""
+        if isinstance(size, int):
+            return self.int(max(size, 1))
+        b = self.ctx.b
+        return self.int(b.select(b.icmp_signed(">", size, i64(1)), size, i64(1)))
+
+    def number(self, value):
+        return self._pass(number(self.dtype, value), REGISTER[self.dtype])
+
+    def pointer(self, data):
+        self.pointers.append(data)
+        return self
+
+    def call(self):
+        function_type = ir.FunctionType(ir.VoidType(), [PTR] * len(self.pointers))
+        f = self.ctx.external(f"myia.{self.name}", function_type, _address(self.name))
+        self.ctx.b.call(f, self.pointers)
+
+
+def _by_gemm(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
+    args = Arguments(ctx, "gemm", dtype).flag(right.transposed).flag(left.transposed).int(n).int(m).int(k).number(1.0)
+    args.pointer(b).leading(right.stored[1]).pointer(a).leading(left.stored[1]).number(0.0).pointer(c).leading(n).call()
+
+
+def _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
+    if not isinstance(k, int):
+        _zero(ctx, dtype, m if n == 1 else n, c)  # BLAS leaves the result alone where k is 0
+    matrix, data, vector = (left, a, b) if n == 1 else (right, b, a)
+    transposed = matrix.transposed if n == 1 else not matrix.transposed
+    rows, columns = matrix.stored
+    args = Arguments(ctx, "gemv", dtype).flag(not transposed).int(columns).int(rows).number(1.0)
+    args.pointer(data).leading(columns).pointer(vector).int(1).number(0.0).pointer(c).int(1).call()
+
+
+def _zero(ctx, dtype, count, c) -> None:
+    with counted(ctx.b, count) as i:
+        ctx.b.store(number(dtype, 0), ctx.b.gep(c, [i], inbounds=True, source_etype=REGISTER[dtype]))

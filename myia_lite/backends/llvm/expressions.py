@@ -15,8 +15,8 @@ from llvmlite import ir
 
 from ...ir import Apply, Array, Node
 from .fusion import unit_reshape
-from .layout import I64, ITEMSIZE, PTR, element, i64
-from .scalars import from_memory, number, scalar_op
+from .layout import ArrayValue, element, i64
+from .scalars import from_memory, scalar_op
 
 
 # ---- sizes: an int where known, an i64 where not ------------------------------------------------------------------------
@@ -183,7 +183,8 @@ class Point:
 
     def load(self, pointer, t: Array):
         load = self.b.load(pointer, typ=element(t))
-        load.set_metadata("noalias", self.kernel.scope)
+        if self.vector:
+            load.set_metadata("noalias", self.kernel.scope)
         return load
 
 
@@ -195,7 +196,11 @@ class Kernel:
         self.ctx, self.plan, self.b = ctx, plan, ctx.b
         self.sizes = list(sizes)
         self.made: dict = {}
+        self.instead: dict[Node, ArrayValue] = {}  # copies to read from
         self._scope = None
+
+    def array(self, node: Node) -> ArrayValue:
+        return self.instead.get(node) or self.ctx.array(node)
 
     @property
     def scope(self):
@@ -215,13 +220,13 @@ class Kernel:
         """The identity: axis k of the node is axis k of the loops."""
         return tuple(FIRST if d == 1 else Affine(0, k, 1, True) for k, d in enumerate(self.sizes))
 
-    def dims(self, node: Node) -> list:
-        """The sizes of an array node, inlined or not."""
+    def dims(self, node: Node, computed=False) -> list:
+        """The sizes of an array node, inlined or not; with `computed`, of one that is only about to have a value."""
         t = node.type
         if None not in t.shape:
             return list(t.shape)
-        if node not in self.plan.inlined:
-            found = [known(d) for d in self.ctx.array(node).dims]
+        if node not in self.plan.inlined and not computed:
+            found = [known(d) for d in self.array(node).dims]
         elif node.op.elementwise:
             found = self.dims(next(a for a in node.args if isinstance(a.type, Array)))
             for a in node.args:
@@ -259,10 +264,16 @@ class Kernel:
 
     def _follow(self, node, index, view):
         if node not in self.plan.inlined:
-            array = self.ctx.array(node)
+            array = self.array(node)
             sizes = [known(d) for d in array.dims] if view is None else view
             offset, strides = self.address(index, sizes)
             return Load(array.data, offset, strides, node.type)
+        return self.compute(node, index, view)
+
+    def compute(self, node: Apply, index=None, view=None) -> Expr:
+        """The expression for an application itself, from its operands."""
+        if index is None:
+            index = self.index()
         x = node.args[0] if node.args else None
         if node.op.elementwise:
             return Operation(node, tuple(self.read(a, index, view) for a in node.args))
@@ -305,10 +316,7 @@ class Kernel:
         rank = idx[0].type.rank
         at = index[:rank]
         inner = (FIRST,) * len(idx) + index[rank:]
-        array, offset = x, None
-        if x in self.plan.inlined:
-            raise AssertionError("the operand of a gather is materialised")
-        array = self.ctx.array(x)
+        array = self.array(x)
         sizes = [known(d) for d in array.dims]
         offset, strides = self.address(inner, sizes)
         leading = row_major(sizes)[: len(idx)]
@@ -353,5 +361,3 @@ def row_major(sizes) -> list[Stride]:
         out.append(out[-1] * d)
     return out[::-1][: len(sizes)]
 
-
-__all__ = ["I64", "ITEMSIZE", "PTR", "Affine", "Kernel", "Load", "Point", "number"]

@@ -114,9 +114,9 @@ def _asks(consumer: Apply, k: int, node: Apply, inlined: bool, uses) -> bool:
         return isinstance(consumer.type, Array)
     if name in INDEXING or name in REDUCTIONS or name in ("cumsum", "elem"):
         return k == 0
-    if name in ("concat", "gather"):
+    if name == "concat":
         return True
-    return name in ("slice_set", "slice_add", "scatter_set", "scatter_add") and k > 0
+    return name in ("gather", "slice_set", "slice_add", "scatter_set", "scatter_add") and k > 0
 
 
 def swaps_last_two(node: Apply) -> bool:
@@ -154,7 +154,7 @@ def _repeats(consumer: Apply, k: int) -> bool:
         last = max((a for a in axes if shape[a] != 1), default=-1)
         return any(d != 1 and a not in axes and a < last for a, d in enumerate(shape))
     if name == "gather":
-        return k == 0 or consumer.args[0].type.rank > len(consumer.args) - 1
+        return consumer.args[0].type.rank > len(consumer.args) - 1
     if name in ("scatter_set", "scatter_add"):
         return k > 1 and consumer.args[0].type.rank > len(consumer.args) - 2
     return False

@@ -11,14 +11,7 @@ from llvmlite import ir
 
 from ...ir import FLOATS, INTS
 from . import integers, libm, vecmath
-
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-F32, F64 = ir.FloatType(), ir.DoubleType()
-PTR = ir.PointerType()
-
-REGISTER = {"bool": I1, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
-MEMORY = {**REGISTER, "bool": I8}
-SIZE = {"bool": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
+from .layout import I1, I8, ITEMSIZE, REGISTER
 
 
 def number(dtype: str, value) -> ir.Constant:
@@ -169,10 +162,10 @@ def cast(b, x, source: str, target: str):
         return b.zext(x, t) if target in INTS else b.uitofp(x, t)
     if source in INTS:
         if target in INTS:
-            return b.sext(x, t) if SIZE[target] > SIZE[source] else b.trunc(x, t)
+            return b.sext(x, t) if ITEMSIZE[target] > ITEMSIZE[source] else b.trunc(x, t)
         return b.sitofp(x, t)
     if target in FLOATS:
-        return b.fpext(x, t) if SIZE[target] > SIZE[source] else b.fptrunc(x, t)
+        return b.fpext(x, t) if ITEMSIZE[target] > ITEMSIZE[source] else b.fptrunc(x, t)
     bound = 2.0 ** (t.width - 1)
     low = -bound if source == "f32" or target == "i64" else -bound - 1.0
     above = b.fcmp_ordered(">=" if low == -bound else ">", x, ir.Constant(x.type, low))
