@@ -13,6 +13,9 @@ DTYPE = {v: k for k, v in NUMPY.items()}
 rng = np.random.default_rng(0)
 
 
+I = [Constant(k, Scalar("i64")) for k in range(5)]  # static indexes
+
+
 def type_of(x, dynamic=False):
     x = np.asarray(x)
     if x.ndim == 0:
@@ -308,7 +311,7 @@ def test_softmax():
 def test_views_in_loops():
     def f(x, y):
         t = P["transpose"](x, perm=(1, 0))
-        s = P["slice"](t, 0, 1, steps=(1, 2), shape=(4, 2))
+        s = P["slice"](t, I[0], I[1], steps=(1, 2), shape=(4, 2))
         r = P["reshape"](y * 2.0, shape=(4, 2))
         return P["concat"](s + r, P["reshape"](P["neg"](y), shape=(4, 2)), axis=1)
 
@@ -318,7 +321,7 @@ def test_views_in_loops():
 def test_a_read_stays_before_the_write():
     def f(x, v):
         y = P["exp"](x)
-        z = P["slice_set"](x, v, 0, steps=(1,))
+        z = P["slice_set"](x, v, I[0], steps=(1,))
         return y + z
 
     graph = program(f, a(4), a(2))
@@ -327,12 +330,12 @@ def test_a_read_stays_before_the_write():
 
 
 def test_an_array_written_into_itself():
-    check(lambda x: P["slice_set"](x, x, 3, steps=(-1,)), a(4))
-    check(lambda x: P["slice_add"](P["neg"](x), P["neg"](x), 3, steps=(-1,)), a(4))
+    check(lambda x: P["slice_set"](x, x, I[3], steps=(-1,)), a(4))
+    check(lambda x: P["slice_add"](P["neg"](x), P["neg"](x), I[3], steps=(-1,)), a(4))
 
     def f(x):
         y = P["neg"](x)
-        return P["slice_add"](y, y, 3, steps=(-1,))
+        return P["slice_add"](y, y, I[3], steps=(-1,))
 
     check(f, a(4))
     i = np.array([2, 0, 1])
@@ -386,15 +389,15 @@ def random_program(r, x, y, s):
                 t = P["transpose"](p, perm=(1, 0))
                 new = P["transpose"](P["sin"](t), perm=(1, 0))
             case 6:
-                new = P["slice"](P["concat"](p, q, axis=0), 2, 3, steps=(1, -1), shape=(3, 4))
+                new = P["slice"](P["concat"](p, q, axis=0), I[2], I[3], steps=(1, -1), shape=(3, 4))
             case 7:
                 new = P["reshape"](P["reshape"](p * 0.5, shape=(2, 6)), shape=(3, 4))
             case 8:
-                new = P["slice_set"](p, P["slice"](q, 1, 1, steps=(1, 1), shape=(2, 2)), 0, 2, steps=(1, 1))
+                new = P["slice_set"](p, P["slice"](q, I[1], I[1], steps=(1, 1), shape=(2, 2)), I[0], I[2], steps=(1, 1))
             case 9:
                 new = P["matmul"](P["matmul"](p, P["transpose"](q, perm=(1, 0)), ta=False, tb=False), p, ta=False, tb=False) * 0.1
             case 10:
-                new = P["add_elem"](p, P["elem"](q, 1, 2), 2, 3)
+                new = P["add_elem"](p, P["elem"](q, I[1], I[2]), I[2], I[3])
         pool.append(new)
     return pool[-1] + pool[-2]
 

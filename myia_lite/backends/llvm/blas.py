@@ -113,7 +113,7 @@ def _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
     builder, scalar = ctx.b, REGISTER[dtype]
     size = 8 if dtype == "f64" else 4
     vector = ir.VectorType(scalar, n)
-    fma = builder.module.declare_intrinsic("llvm.fmuladd", [vector], ir.FunctionType(vector, [vector] * 3))
+    fma = ctx.intrinsic(f"llvm.fmuladd.v{n}{dtype}", vector, [vector] * 3)
     undefined = ir.Constant(vector, ir.Undefined)
 
     def at(data, position):

@@ -194,7 +194,7 @@ def _run(kernel, fold, expression, axis, first, length, indexes, start):
         at = i if first is None else b.add(first, i, flags=("nuw", "nsw"))
         value = Point(kernel, {**indexes, axis: at}, vector=True).value(expression)
         if fold.name == "sum" and getattr(value, "opname", "") == "fmul":
-            value.flags = (*value.flags, "contract")  # one rounding less in a sum of products
+            value.flags = [*value.flags, "contract"]  # one rounding less in a sum of products
         if wide:
             value = b.zext(value, total.value.type)
             total.next = (b.or_ if fold.name in ("any", "max", "sum") else b.and_)(total.value, value)
