@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+from functools import lru_cache
 
 from llvmlite import ir
+from scipy.special import cython_special, zeta
 
 INTRINSIC = {name: f"llvm.{name}" for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "pow")}
 SYMBOL = {
@@ -51,8 +53,8 @@ def polygamma(b: ir.IRBuilder, dtype: str, x, n: int):
 
 
 def _bernoulli(count: int) -> list[float]:
-    """B_2k / (2k)! for k = 1 … count."""
-    return [2 * (-1) ** (k + 1) * sum(j ** (-2.0 * k) for j in range(1, 200)) / (2 * math.pi) ** (2 * k) if k > 3 else value for k, value in zip(range(1, count + 1), [1 / 12, -1 / 720, 1 / 30240] + [0.0] * count, strict=False)]
+    """B_2k / (2k)! for k = 1 … count: (-1)^(k+1) 2 zeta(2k) / (2 pi)^2k."""
+    return [(-1) ** (k + 1) * 2 * zeta(2 * k) / (2 * math.pi) ** (2 * k) for k in range(1, count + 1)]
 
 
 def _zeta(module: ir.Module) -> ir.Function:
@@ -127,7 +129,7 @@ def capsule_address(capsule) -> int:
     return pointer(capsule, name(capsule))
 
 
-def psi_address() -> int:
-    from scipy.special import cython_special
-
-    return capsule_address(cython_special.__pyx_capi__["__pyx_fuse_1psi"])
+@lru_cache
+def addresses() -> dict[str, int]:
+    """What compiled code calls outside the C library, by symbol."""
+    return {"myia.psi": capsule_address(cython_special.__pyx_capi__["__pyx_fuse_1psi"])}

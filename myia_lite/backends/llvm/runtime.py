@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ctypes
 
-from . import jit
+from . import jit, libm
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
@@ -538,7 +538,7 @@ def addresses() -> dict[str, int]:
         if _library is None:
             get_pointer = ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p).value
             _library = jit.link(jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime")
-        return {name: _library[name] for name in EXPORTS}
+        return {name: _library[name] for name in EXPORTS} | libm.addresses()
 
 
 def dispose(obj: int) -> None:

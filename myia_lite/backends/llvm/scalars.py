@@ -43,7 +43,7 @@ def scalar_op(b: ir.IRBuilder, name: str, attrs: dict, dtypes_in, dtype_out: str
         return cast(b, values[0], dtypes_in[0], attrs["dtype"])
     if name == "powi":
         return power_by_constant(b, dtype, values[0], attrs["n"], vector)
-    if vector and name in vecmath.FUNCTIONS:
+    if vector and vecmath.has(name):
         return vecmath.call(b, name, dtype, *values)
     return libm.call(b, name, dtype, *values, **attrs)
 
