@@ -8,6 +8,7 @@ from myia_lite.backends import get_backend
 from myia_lite.ir import Builder, Graph, Tuple, current, parse_text, verify
 from myia_lite.ops import PRIMITIVES
 from myia_lite.ops.control import get, grad
+from myia_lite.opt import simplify
 
 PROGRAMS = {
     # s = x; while s < 10: if s < 3: s = s * x else: s = s + sin(s * x)
@@ -267,19 +268,24 @@ def derivative(g: Graph) -> Graph:
         return h.returns(get(current().emit(grad, x, graphs=(g,), wrt=(0,)), index=results))
 
 
-def nth(text: str, order: int):
+def simplified(g: Graph) -> Graph:
+    return verify(simplify(verify(g)))
+
+
+def nth(text: str, order: int, pass_=verify):
     g = verify(parse_text(text, PRIMITIVES))
     for _ in range(order):
         g = derivative(g)
-    run = get_backend("interp").compile(verify(expand(g, verify)))
+    run = get_backend("interp").compile(pass_(expand(g, pass_)))
     return lambda x: run([np.float64(x)])[0]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_order(name, order):
+@pytest.mark.parametrize("pass_", [verify, simplified], ids=["literal", "simplified"])
+def test_order(name, order, pass_):
     text, points = PROGRAMS[name]
-    lower, here = nth(text, order - 1), nth(text, order)
+    lower, here = nth(text, order - 1), nth(text, order, pass_)
     for x in points:
         h = 1e-5
         numeric = (8 * (lower(x + h) - lower(x - h)) - (lower(x + 2 * h) - lower(x - 2 * h))) / (12 * h)
