@@ -3,4 +3,4 @@
 Guaranteed: same values and the same exceptions in the same order; what comes out passes the verifier.
 """
 
-from .pipeline import simplify
+from .pipeline import optimise, simplify

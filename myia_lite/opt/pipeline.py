@@ -10,21 +10,25 @@ from .simplify import Simplifier
 ROUNDS = 4
 
 
-def simplify(entry: Graph) -> Graph:
+def optimise(entry: Graph) -> Graph:
+    """What a back end gets: simplified, with small powers multiplied out."""
+    return simplify(simplify(entry), late=True)
+
+
+def simplify(entry: Graph, late: bool = False) -> Graph:
     """Fold, apply equations, share, inline and drop what is dead, until the size settles.
 
     Runs on the user's program, between the orders of differentiation, and on what a back end gets.
     """
     before = None
     for _ in range(ROUNDS):
-        # twice over the graphs: inlining in one makes others unreachable
         copies: dict[Graph, Graph] = {}
         inline = policy(entry)
         todo = [entry]
         while todo:
             g = todo.pop()
             if g not in copies:
-                copies[g] = eliminate(Simplifier(inline).run(g))
+                copies[g] = eliminate(Simplifier(inline, late).run(g))
                 todo += [h for h in callees_of(copies[g]) if h not in copies]
         for g in copies.values():
             for h in g.nested():

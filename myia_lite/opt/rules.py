@@ -14,14 +14,15 @@ from ..ops.arrays import broadcast, dim, matmul, reshape, transpose
 from ..ops.elementwise import add, div, mul, neg, powi, sub
 
 RULES: dict[str, list] = {}
+LATE: dict[str, list] = {}  # after differentiation: what would hide from it what a power is
 
 
-def rule(op: str, equation: str):
+def rule(op: str, equation: str, into: dict[str, list] = RULES):
     """Register `f(*args, **attrs) -> Node | None` for applications of `op`."""
 
     def register(f):
         f.equation = equation
-        RULES.setdefault(op, []).append(f)
+        into.setdefault(op, []).append(f)
         return f
 
     return register
@@ -137,12 +138,16 @@ def _(x):
         return x.args[0]
 
 
-@rule("powi", "x ** n, small n, by multiplication")
+@rule("powi", "x ** 0 = 1, x ** 1 = x")
 def _(x, n):
     if n == 0:
         return None if isinstance(x.type, Array) else Constant(1.0, x.type)
     if n == 1:
         return x
+
+
+@rule("powi", "x ** n, small n, by multiplication", LATE)
+def _(x, n):
     if n == 2:
         return mul(x, x)
     if n == 3:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Tuple, lift
-from .rules import RULES
+from .rules import LATE, RULES
 
 # not worth sharing: a fill is fused into what reads it, and a shared one could not be written in place
 UNSHARED = frozenset({"broadcast", "iota", "stack_new", "stack_push", "loop", "recur", "switch", "case", "call", "grad", "guard", "raise"})
@@ -17,9 +17,10 @@ UNSHARED = frozenset({"broadcast", "iota", "stack_new", "stack_push", "loop", "r
 class Simplifier(Builder):
     """Copies graphs into simplified ones.  `inline(callee)` says whether a call becomes the callee's body."""
 
-    def __init__(self, inline):
+    def __init__(self, inline, late=False):
         super().__init__(None)
         self.inline = inline
+        self.rules = {op: [*RULES.get(op, ()), *LATE.get(op, ())] for op in (*RULES, *LATE)} if late else RULES
         self.nodes: dict[Node, Node] = {}
         self.graphs: dict[Graph, Graph] = {}
         self.dropped: dict[Graph, list[bool]] = {}  # loop -> which parameters are kept
@@ -31,7 +32,7 @@ class Simplifier(Builder):
         if op.elementwise and args and all(isinstance(a, Constant) and isinstance(a.type, Scalar) for a in args):
             if (folded := fold(op, args, attrs)) is not None:
                 return folded
-        for rule in RULES.get(op.name, ()):
+        for rule in self.rules.get(op.name, ()):
             if (better := rule(*args, **attrs)) is not None:
                 return better
         if op.name in UNSHARED:
