@@ -1650,7 +1650,8 @@ for _name in _UFUNCS:
 for _name in "add subtract multiply divide arctan2 hypot logaddexp maximum minimum fmax fmin copysign power".split():
     _a, _b = (P, W) if _name == "power" else (V, W)
     program(
-        (_a, _b), (_a.astype(np.float32), _b.astype(np.float32)), (_a, 2.5), (1.6, _b), (M, M[1] + 0.1), (M[:, :1], M[0] + 0.1),
+        (_a, _b), (_a.astype(np.float32), _b.astype(np.float32)), (_a, 2.5), (1.6, _b),
+        (M, M[1] + 0.1), (M[:, :1], M[0] + 0.1),
         name=f"np_{_name}", wrt=() if _name in ("power", "copysign") else (0, 1),
     )(_of_two(getattr(np, _name)))  # fmt: skip
 
@@ -2140,7 +2141,9 @@ def ellipsis_and_newaxis(t):
     return t[..., 0] + t[0, ..., 1][None, :] + t[:, :, None, 2][..., 0] + t[1, 2, ...][:1]
 
 
-@program((V, np.array([0, 2, 2, -1])), (V, np.array([], dtype=np.int64)), raises={IndexError: [(V, np.array([9]))]}, wrt=0)
+@program(
+    (V, np.array([0, 2, 2, -1])), (V, np.zeros(0, np.int64)), raises={IndexError: [(V, np.array([9]))]}, wrt=0
+)
 def index_by_integer_array(a, i):
     return a[i] * a[i]
 

@@ -4,7 +4,6 @@ Each names the built-in exception type that its error must also be.  The constru
 `# here`; the error must show that line, its number, the file, and a caret.
 """
 
-import functools
 import math
 import os
 import random
@@ -171,7 +170,7 @@ def keyword_parameters(x):
 
 
 @rejected(3.0, kind=SyntaxError)
-def await_expression(x):
+def generator_lambda(x):
     f = lambda: (yield x)  # here
     return x
 
@@ -530,13 +529,3 @@ def called_with_a_huge_integer(a):  # here
 @rejected(3.0, kind=SyntaxError)
 async def coroutine(x):  # here
     return x
-
-
-@rejected(3.0, kind=TypeError)
-def calls_a_cached_function(x):
-    return _cached(x)  # here
-
-
-@functools.lru_cache
-def _cached(x):
-    return x * x

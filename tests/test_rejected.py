@@ -41,10 +41,8 @@ def test_rejected(program, backend):
     assert_readable(raised.value, program.fn)
 
 
-@pytest.mark.parametrize("program", REJECTED.values(), ids=repr)
+@pytest.mark.parametrize("program", [p for p in REJECTED.values() if p.args], ids=repr)
 def test_rejected_by_grad(program):
     """The gradient of a program outside the subset is refused too, never zero."""
-    if not program.args:
-        pytest.skip("there is no argument to differentiate by")
     with pytest.raises(MyiaError):
         grad(program.fn)(*program.args)
