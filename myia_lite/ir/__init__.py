@@ -5,6 +5,7 @@ in order.
 """
 
 from .builder import Builder, current, install_operators, lift
+from .clone import Clone, clone, free_variables
 from .errors import (
     MyiaAttributeError,
     MyiaError,
@@ -16,7 +17,9 @@ from .errors import (
     MyiaValueError,
 )
 from .nodes import Apply, Constant, Graph, Node, Parameter, Primitive, callees, constant, reachable
+from .printer import show, sums_in, sums_of
 from .span import Span
+from .text import parse_text
 from .types import (
     DTYPES,
     F32,
@@ -40,3 +43,4 @@ from .types import (
     shaped,
     with_dtype,
 )
+from .verify import VerifyError, verify

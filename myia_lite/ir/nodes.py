@@ -123,12 +123,15 @@ class Primitive:
     """One operation: everything the compiler knows about it stands in one declaration block in `ops`.
 
     `type_rule(types, attrs, graphs) -> Type` raises TypeError where the arguments do not fit.
-    `value(*args, **attrs)` is its meaning on NumPy values, in rank-0 arrays and NumPy scalars for scalars.
+    `value(*args, **attrs)` is its meaning on NumPy values (scalars are NumPy scalars); it returns what nobody else holds.
+    Of an `in_place` primitive it copies argument 0 first, unless called with `own=True`.
     `derivative(d, y, *args, **attrs)`, for elementwise primitives: for each argument an expression linear in `d` (or
     None), which is the argument's cotangent where `d` is that of the result `y`, and the result's tangent where `d` is
     the argument's: one rule for both modes.
     `vjp(y_bar, y, *args, **attrs)`, for the others: the cotangent of each argument, None where it has none.
-    `zero_derivative` says why the derivative is zero by mathematics; with none of the three, to differentiate is an error.
+    `vjp_into(x_bar, y_bar, y, *args, **attrs)`, for those that read a part of argument 0, instead of `vjp`: the cotangent
+    of argument 0 after adding this read's; the other arguments have none.  So no read costs a zero array.
+    `zero_derivative` says why the derivative is zero by mathematics; with none of these, to differentiate is an error.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Primitive:
     value: Callable[..., Any] | None = None
     derivative: Callable[..., Any] | None = None
     vjp: Callable[..., Any] | None = None
+    vjp_into: Callable[..., Any] | None = None
     zero_derivative: str | None = None
     elementwise: bool = False
     effect: bool = False  # kept even where nobody uses its result

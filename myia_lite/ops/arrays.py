@@ -3,16 +3,49 @@
 Sizes: an attribute `shape` holds a None for each dim that only the running program knows; its value is then an i64
 argument at the end of the argument list, in order (`*dyn`).  Indexes are non-negative and in range: inference emits the
 normalisation and the `guard`.  Primitives marked `in_place` consume argument 0 and write into it where nobody else holds it.
+
+Reverse rules take sizes from types, and from `dim` where only the running program knows them: an array itself is named
+only where its elements matter, since what a rule names is kept for the reverse pass.  A rule that both reads and writes
+a cotangent reads first.
 """
 
 from __future__ import annotations
 
-from ..ir import I64, Array, Bool, Scalar, shape_of, shaped, with_dtype
+from builtins import slice as extent
+
+import numpy as np
+
+from ..ir import I64, Array, Constant, Scalar, constant, shape_of, shaped, with_dtype
 from .define import array, define, expect, is_index, same, sized
+from .elementwise import bit_and, cast, eq, floordiv, gt, logical_not, lt, minimum, mod, select
+
+
+
+def dims(x, axes=None) -> tuple[tuple, list]:
+    """The `shape` attribute and the dynamic dims that make the shape of node `x` (or of those of its axes)."""
+    shape = shape_of(x.type)
+    axes = range(len(shape)) if axes is None else axes
+    return tuple(shape[k] for k in axes), [dim(x, axis=k) for k in axes if shape[k] is None]
+
+
+def size(x, axis):
+    """A dim as a Python int where its type says it, else as a node."""
+    n = x.type.shape[axis]
+    return dim(x, axis=axis) if n is None else n
+
+
+def filled(number, x, dtype=None):
+    """An array of the shape of `x`, of its dtype unless given."""
+    shape, dyn = dims(x)
+    return broadcast(Constant(number, Scalar(dtype or x.type.dtype)), *dyn, shape=shape, axes=())
+
+
+def _known(shape, dyn) -> tuple[int, ...]:
+    dyn = iter(dyn)
+    return tuple(int(next(dyn)) if d is None else d for d in shape)
+
 
 # ---- making ----------------------------------------------------------------------------------------------------------
-
-
 def _broadcast_type(types, attrs, graphs):
     x, *dyn = types
     shape, axes = sized(attrs["shape"], dyn), attrs["axes"]
@@ -22,13 +55,32 @@ def _broadcast_type(types, attrs, graphs):
     return Array(x.dtype, shape)
 
 
+def _broadcast(x, *dyn, shape, axes):
+    out = np.empty(_known(shape, dyn), x.dtype)
+    out[...] = np.expand_dims(x, tuple(k for k in range(out.ndim) if k not in axes))
+    return out
+
+
+def _broadcast_vjp(y_bar, y, x, *dyn, shape, axes):
+    new = tuple(k for k in range(len(shape)) if k not in axes)
+    return (reduce_sum(y_bar, axes=new) if new else y_bar, *[None] * len(dyn))
+
+
 broadcast = define(
     "broadcast",
     _broadcast_type,
     "broadcast[shape, axes](x, *dyn): axis k of x becomes axis axes[k] of the result, the other axes repeat; a scalar "
     "(axes=()) fills.  No size-1 stretching: reshape first",
+    value=_broadcast,
+    vjp=_broadcast_vjp,
 )
-iota = define("iota", lambda types, attrs, graphs: Array("i64", sized(attrs["shape"], types)), "iota[shape](*dyn): 0, 1, … along the one axis", zero_derivative="integer result")
+iota = define(
+    "iota",
+    lambda types, attrs, graphs: Array("i64", sized(attrs["shape"], types)),
+    "iota[shape](*dyn): 0, 1, … along the one axis",
+    value=lambda *dyn, shape: np.arange(*_known(shape, dyn), dtype=np.int64),
+    zero_derivative="integer result",
+)
 
 
 # ---- shape -----------------------------------------------------------------------------------------------------------
@@ -45,10 +97,19 @@ def _reshape_type(types, attrs, graphs):
     return shaped(x.dtype, shape)
 
 
+def _reshape_vjp(y_bar, y, x, *dyn, shape):
+    old, old_dyn = dims(x)
+    return (reshape(y_bar, *old_dyn, shape=old), *[None] * len(dyn))
+
+
 def _transpose_type(types, attrs, graphs):
     x = array(types[0])
     expect(sorted(attrs["perm"]) == list(range(x.rank)), f"permutation {attrs['perm']} of {x}")
     return Array(x.dtype, tuple(x.shape[p] for p in attrs["perm"]))
+
+
+def inverse(perm) -> tuple[int, ...]:
+    return tuple(perm.index(k) for k in range(len(perm)))
 
 
 def _concat_type(types, attrs, graphs):
@@ -65,10 +126,39 @@ def _concat_type(types, attrs, graphs):
     return Array(first.dtype, (*rest[:axis], total, *rest[axis + 1 :]))
 
 
-reshape = define("reshape", _reshape_type, "reshape[shape](x, *dyn), row-major; shape=() gives the scalar of a 1-element array")
-transpose = define("transpose", _transpose_type, "transpose[perm](x): axis k of the result is axis perm[k] of x")
-concat = define("concat", _concat_type, "concat[axis](*xs)")
-dim = define("dim", lambda types, attrs, graphs: (expect(attrs["axis"] < array(types[0]).rank, "no such axis"), I64)[1], "dim[axis](x): a size", zero_derivative="integer result")
+def _concat_vjp(y_bar, y, *xs, axis):
+    out, start, rank = [], 0, y_bar.type.rank
+    for x in xs:
+        shape, dyn = dims(x)
+        starts = [constant(0)] * rank
+        starts[axis] = constant(start) if isinstance(start, int) else start
+        out.append(slice(y_bar, *starts, *dyn, steps=(1,) * rank, shape=shape))
+        start = start + size(x, axis)
+    return out
+
+
+reshape = define(
+    "reshape",
+    _reshape_type,
+    "reshape[shape](x, *dyn), row-major; shape=() gives the scalar of a 1-element array",
+    value=lambda x, *dyn, shape: np.array(x, order="C").reshape(_known(shape, dyn))[() if shape == () else ...],
+    vjp=_reshape_vjp,
+)
+transpose = define(
+    "transpose",
+    _transpose_type,
+    "transpose[perm](x): axis k of the result is axis perm[k] of x",
+    value=lambda x, perm: np.array(x.transpose(perm), order="C"),
+    vjp=lambda y_bar, y, x, perm: (transpose(y_bar, perm=inverse(perm)),),
+)
+concat = define("concat", _concat_type, "concat[axis](*xs)", value=lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp)
+dim = define(
+    "dim",
+    lambda types, attrs, graphs: (expect(attrs["axis"] < array(types[0]).rank, "no such axis"), I64)[1],
+    "dim[axis](x): a size",
+    value=lambda x, axis: np.int64(x.shape[axis]),
+    zero_derivative="integer result",
+)
 
 
 # ---- reading and writing ---------------------------------------------------------------------------------------------
@@ -118,15 +208,171 @@ def _write_gathered_type(types, attrs, graphs):
     return x
 
 
-slice = define("slice", _slice_type, "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are non-zero ints, maybe negative")
-slice_set = define("slice_set", _write_slice_type, "slice_set[steps](x, v, *starts): x with v at the positions of a slice of v's size", in_place=True)
-slice_add = define("slice_add", _write_slice_type, "slice_add[steps](x, v, *starts): x with v added there", in_place=True)
-elem = define("elem", _get_elem_type, "elem(x, *indexes): one element")
-set_elem = define("set_elem", _write_elem_type, "set_elem(x, v, *indexes): x with one element replaced", in_place=True)
-add_elem = define("add_elem", _write_elem_type, "add_elem(x, v, *indexes): x with v added to one element", in_place=True)
-gather = define("gather", lambda types, attrs, graphs: _gathered(types[0], types[1:]), "gather(x, *index_arrays), of one shape S, into the first k axes of x: shape S + x.shape[k:]")
-scatter_set = define("scatter_set", _write_gathered_type, "scatter_set(x, v, *index_arrays): x with v (of gather's shape) written there; at repeats the last stays", in_place=True)
-scatter_add = define("scatter_add", _write_gathered_type, "scatter_add(x, v, *index_arrays): x with v added there, repeats adding up", in_place=True)
+def _window(starts, sizes, steps):
+    """The Python slices of so many positions; of none wherever they start (a reversed empty axis starts at -1)."""
+    out = []
+    for start, n, step in zip(map(int, starts), sizes, steps, strict=True):
+        stop = start + n * step
+        out.append(extent(start, stop if stop >= 0 else None, step) if n else extent(0, 0))
+    return tuple(out)
+
+
+def _slice(x, *args, steps, shape):
+    return x[_window(args[: x.ndim], _known(shape, args[x.ndim :]), steps)].copy()
+
+
+def _slice_set(x, v, *starts, steps, own=False):
+    out = x if own else x.copy()
+    out[_window(starts, v.shape, steps)] = v
+    return out
+
+
+def _slice_add(x, v, *starts, steps, own=False):
+    out = x if own else x.copy()
+    out[_window(starts, v.shape, steps)] += v
+    return out
+
+
+def _set_elem(x, v, *idx, own=False):
+    out = x if own else x.copy()
+    out[idx] = v
+    return out
+
+
+def _add_elem(x, v, *idx, own=False):
+    out = x if own else x.copy()
+    out[idx] += v
+    return out
+
+
+def _scatter_set(x, v, *idx, own=False):
+    """One position after another, for NumPy does not promise which of several writes to one element stays."""
+    out = x if own else x.copy()
+    for position in np.ndindex(idx[0].shape):
+        out[tuple(i[position] for i in idx)] = v[position]
+    return out
+
+
+def _scatter_add(x, v, *idx, own=False):
+    out = x if own else x.copy()
+    np.add.at(out, idx, v)
+    return out
+
+
+def _slice_set_vjp(y_bar, y, x, v, *starts, steps):
+    shape, dyn = dims(v)
+    v_bar = slice(y_bar, *starts, *dyn, steps=steps, shape=shape)
+    return (slice_set(y_bar, filled(0.0, v), *starts, steps=steps), v_bar, *[None] * len(starts))
+
+
+def _slice_add_vjp(y_bar, y, x, v, *starts, steps):
+    shape, dyn = dims(v)
+    return (y_bar, slice(y_bar, *starts, *dyn, steps=steps, shape=shape), *[None] * len(starts))
+
+
+def _set_elem_vjp(y_bar, y, x, v, *idx):
+    v_bar = elem(y_bar, *idx)
+    return (set_elem(y_bar, 0.0, *idx), v_bar, *[None] * len(idx))
+
+
+def _scatter_set_vjp(y_bar, y, x, v, *idx):
+    """At repeated positions only the last write shows in the result, so only that has a cotangent.
+
+    Which it is we see by scattering the numbers of the writes and reading back who is left; they are scattered into the
+    cotangent itself, which is overwritten there anyway: the cost is that of `v`, not of `x`.  In f32 a number is two
+    digits, since not all integers from 2**24 on are f32 numbers.
+    """
+    rank, dtype = idx[0].type.rank, y_bar.type.dtype
+    shape, dyn = dims(idx[0])
+    count, total = 1, constant(1)
+    for k in range(rank):
+        n = size(idx[0], k)
+        count = None if count is None or not isinstance(n, int) else count * n
+        total = total * n
+    flat = iota(shape=(count,)) if count is not None else iota(total, shape=(None,))
+    number = reshape(flat, *dyn, shape=shape)
+    digits = [number]
+    if dtype == "f32" and (count is None or count > 2**24):
+        digits = [mod(number, 2**24), floordiv(number, 2**24)]
+    v_shape, v_dyn = dims(v)
+    read, x_bar, wins = gather(y_bar, *idx), y_bar, None
+    for digit in digits:
+        digit = broadcast(cast(digit, dtype=dtype), *v_dyn, shape=v_shape, axes=tuple(range(rank)))
+        x_bar = scatter_set(x_bar, digit, *idx)
+        left = eq(gather(x_bar, *idx), digit)
+        wins = left if wins is None else bit_and(wins, left)
+    return (scatter_set(x_bar, filled(0.0, v), *idx), select(wins, read, 0.0), *[None] * len(idx))
+
+
+slice = define(
+    "slice",
+    _slice_type,
+    "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are non-zero ints, maybe negative",
+    value=_slice,
+    vjp_into=lambda x_bar, y_bar, y, x, *args, steps, shape: slice_add(x_bar, y_bar, *args[: len(steps)], steps=steps),
+)
+slice_set = define(
+    "slice_set",
+    _write_slice_type,
+    "slice_set[steps](x, v, *starts): x with v at the positions of a slice of v's size",
+    value=_slice_set,
+    vjp=_slice_set_vjp,
+    in_place=True,
+)
+slice_add = define(
+    "slice_add",
+    _write_slice_type,
+    "slice_add[steps](x, v, *starts): x with v added there",
+    value=_slice_add,
+    vjp=_slice_add_vjp,
+    in_place=True,
+)
+elem = define(
+    "elem",
+    _get_elem_type,
+    "elem(x, *indexes): one element",
+    value=lambda x, *idx: x[idx],
+    vjp_into=lambda x_bar, y_bar, y, x, *idx: add_elem(x_bar, y_bar, *idx),
+)
+set_elem = define(
+    "set_elem",
+    _write_elem_type,
+    "set_elem(x, v, *indexes): x with one element replaced",
+    value=_set_elem,
+    vjp=_set_elem_vjp,
+    in_place=True,
+)
+add_elem = define(
+    "add_elem",
+    _write_elem_type,
+    "add_elem(x, v, *indexes): x with v added to one element",
+    value=_add_elem,
+    vjp=lambda y_bar, y, x, v, *idx: (y_bar, elem(y_bar, *idx), *[None] * len(idx)),
+    in_place=True,
+)
+gather = define(
+    "gather",
+    lambda types, attrs, graphs: _gathered(types[0], types[1:]),
+    "gather(x, *index_arrays), of one shape S, into the first k axes of x: shape S + x.shape[k:]",
+    value=lambda x, *idx: x[idx],
+    vjp_into=lambda x_bar, y_bar, y, x, *idx: scatter_add(x_bar, y_bar, *idx),
+)
+scatter_set = define(
+    "scatter_set",
+    _write_gathered_type,
+    "scatter_set(x, v, *index_arrays): x with v (of gather's shape) written there; at repeats the last stays",
+    value=_scatter_set,
+    vjp=_scatter_set_vjp,
+    in_place=True,
+)
+scatter_add = define(
+    "scatter_add",
+    _write_gathered_type,
+    "scatter_add(x, v, *index_arrays): x with v added there, repeats adding up",
+    value=_scatter_add,
+    vjp=lambda y_bar, y, x, v, *idx: (y_bar, gather(y_bar, *idx), *[None] * len(idx)),
+    in_place=True,
+)
 
 
 # ---- reductions and products -----------------------------------------------------------------------------------------
@@ -140,15 +386,162 @@ def _arg_type(types, attrs, graphs):
     return with_dtype(_reduce_type(types, {"axes": (attrs["axis"],)}, graphs), "i64")
 
 
-reduce_sum = define("reduce_sum", _reduce_type, "reduce_sum[axes](x), axes sorted; of no elements 0")
-reduce_prod = define("reduce_prod", _reduce_type, "reduce_prod[axes](x); of no elements 1")
-reduce_max = define("reduce_max", _reduce_type, "reduce_max[axes](x); NaN wins; ties share the cotangent equally; inference guards against no elements")
-reduce_min = define("reduce_min", _reduce_type, "reduce_min[axes](x)")
-reduce_any = define("reduce_any", _reduce_type, "reduce_any[axes](x) of bools", zero_derivative="bool result")
-reduce_all = define("reduce_all", _reduce_type, "reduce_all[axes](x) of bools", zero_derivative="bool result")
-argmax = define("argmax", _arg_type, "argmax[axis](x): the first index of the maximum, of the first NaN if any", zero_derivative="integer result")
-argmin = define("argmin", _arg_type, "argmin[axis](x)", zero_derivative="integer result")
-cumsum = define("cumsum", lambda types, attrs, graphs: array(types[0]), "cumsum[axis, reverse](x)")
+def kept(x, axes) -> tuple[int, ...]:
+    """The axes of node `x` that a reduction over `axes` leaves."""
+    return tuple(k for k in range(x.type.rank) if k not in axes)
+
+
+def spread(y, x, axes):
+    """What `reduce[axes]` made of an array like `x`, beside each element that went into it."""
+    shape, dyn = dims(x)
+    return broadcast(y, *dyn, shape=shape, axes=kept(x, axes))
+
+
+def _extremum_vjp(beaten):
+    """Those that are not beaten by the result share: the ties, and where the result is NaN, all."""
+
+    def rule(y_bar, y, x, axes):
+        best = logical_not(beaten(x, spread(y, x, axes)))
+        share = y_bar / reduce_sum(cast(best, dtype=x.type.dtype), axes=axes)
+        return (select(best, spread(share, x, axes), 0.0),)
+
+    return rule
+
+
+def _next(x, times=None):
+    """Row k + 1 of `x` in row k, times that row of `times` if given; in the last row 0."""
+    shape, dyn = dims(x, (0,))
+    k, last = iota(*dyn, shape=shape), size(x, 0) - 1 if dyn else constant(x.type.shape[0] - 1)
+    shape, dyn = dims(x)
+    inside = broadcast(lt(k, last), *dyn, shape=shape, axes=(0,))
+    rows = gather(x, minimum(k + 1, last))
+    return select(inside, rows if times is None else rows * times, 0.0)
+
+
+def _reduce_prod_vjp(y_bar, y, x, axes):
+    """The cotangent times the product of the *other* elements, which is that of those before times that of those after.
+
+    No division by the element, and no case for zeros: a polynomial as the product itself is, right at all orders.
+    """
+    rest = kept(x, axes)
+    perm = (*axes, *rest)
+    moved = transpose(x, perm=perm)
+    rest_shape, rest_dyn = dims(x, rest)
+    counts = [size(x, k) for k in axes]
+    total = counts[0]
+    for n in counts[1:]:
+        total = total * n
+    n_shape, n_dyn = ((total,), []) if isinstance(total, int) else ((None,), [total])
+    rows = reshape(moved, *n_dyn, *rest_dyn, shape=(*n_shape, *rest_shape))
+    shape, dyn = (*n_shape, *rest_shape), [*n_dyn, *rest_dyn]
+    k = iota(*n_dyn, shape=n_shape)
+
+    def one_in_row(row):
+        return broadcast(cast(eq(k, row), dtype=x.type.dtype), *dyn, shape=shape, axes=(0,))
+
+    before = recurrence(rows, one_in_row(constant(0)), reverse=False)
+    after = recurrence(_next(rows), one_in_row(total - 1 if n_dyn else constant(total - 1)), reverse=True)
+    beside = broadcast(y_bar, *dyn, shape=shape, axes=tuple(range(1, len(shape))))
+    moved_shape, moved_dyn = dims(x, perm)
+    x_bar = reshape(beside * before * after, *moved_dyn, shape=moved_shape)
+    return (transpose(x_bar, perm=inverse(perm)),)
+
+
+def _recurrence(a, b, reverse):
+    y = b.copy()
+    n = len(b)
+    for k in range(n - 2, -1, -1) if reverse else range(n - 1):
+        if reverse:
+            y[k] += a[k] * y[k + 1]
+        else:
+            y[k + 1] += a[k] * y[k]
+    return y
+
+
+def _recurrence_vjp(y_bar, y, a, b, reverse):
+    b_bar = recurrence(a, y_bar, reverse=not reverse)
+    return (_next(y, b_bar) if reverse else _next(b_bar, y), b_bar)
+
+
+reduce_sum = define(
+    "reduce_sum",
+    _reduce_type,
+    "reduce_sum[axes](x), axes sorted; of no elements 0",
+    value=lambda x, axes: np.sum(x, axes, dtype=x.dtype),
+    vjp=lambda y_bar, y, x, axes: (spread(y_bar, x, axes),),
+)
+reduce_prod = define(
+    "reduce_prod",
+    _reduce_type,
+    "reduce_prod[axes](x); of no elements 1",
+    value=lambda x, axes: np.prod(x, axes, dtype=x.dtype),
+    vjp=_reduce_prod_vjp,
+)
+reduce_max = define(
+    "reduce_max",
+    _reduce_type,
+    "reduce_max[axes](x); NaN wins; ties share the cotangent equally; inference guards against no elements",
+    value=lambda x, axes: np.max(x, axes),
+    vjp=_extremum_vjp(lt),
+)
+reduce_min = define(
+    "reduce_min", _reduce_type, "reduce_min[axes](x)", value=lambda x, axes: np.min(x, axes), vjp=_extremum_vjp(gt)
+)
+reduce_any = define(
+    "reduce_any",
+    _reduce_type,
+    "reduce_any[axes](x) of bools",
+    value=lambda x, axes: np.any(x, axes),
+    zero_derivative="bool result",
+)
+reduce_all = define(
+    "reduce_all",
+    _reduce_type,
+    "reduce_all[axes](x) of bools",
+    value=lambda x, axes: np.all(x, axes),
+    zero_derivative="bool result",
+)
+argmax = define(
+    "argmax",
+    _arg_type,
+    "argmax[axis](x): the first index of the maximum, of the first NaN if any",
+    value=lambda x, axis: np.argmax(x, axis),
+    zero_derivative="integer result",
+)
+argmin = define(
+    "argmin", _arg_type, "argmin[axis](x)", value=lambda x, axis: np.argmin(x, axis), zero_derivative="integer result"
+)
+
+
+def _cumsum(x, axis, reverse):
+    if reverse:
+        return np.array(np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis), order="C")
+    return np.cumsum(x, axis, dtype=x.dtype)
+
+
+cumsum = define(
+    "cumsum",
+    lambda types, attrs, graphs: array(types[0]),
+    "cumsum[axis, reverse](x): sums up to and including each element along an axis, or from it on",
+    value=_cumsum,
+    vjp=lambda y_bar, y, x, axis, reverse: (cumsum(y_bar, axis=axis, reverse=not reverse),),
+)
+
+
+def _recurrence_type(types, attrs, graphs):
+    a, b = map(array, types)
+    return same()([a, b], {}, ())
+
+
+# Closed under differentiation, unlike a running product, and so the one that products need.
+recurrence = define(
+    "recurrence",
+    _recurrence_type,
+    "recurrence[reverse](a, b), along axis 0: y[0] = b[0], y[k+1] = a[k] * y[k] + b[k+1]; reverse: the last y is the "
+    "last b, y[k] = a[k] * y[k+1] + b[k].  The last row of a is not read",
+    value=_recurrence,
+    vjp=_recurrence_vjp,
+)
 
 
 def _matmul_type(types, attrs, graphs):
@@ -161,4 +554,16 @@ def _matmul_type(types, attrs, graphs):
     return Array(a.dtype, (*batch, m, n))
 
 
-matmul = define("matmul", _matmul_type, "matmul[ta, tb](a, b): a @ b over the last two axes, each transposed first where ta, tb; leading axes agree")
+def _matmul_vjp(y_bar, y, a, b, ta, tb):
+    a_bar = matmul(b, y_bar, ta=tb, tb=True) if ta else matmul(y_bar, b, ta=False, tb=not tb)
+    b_bar = matmul(y_bar, a, ta=True, tb=ta) if tb else matmul(a, y_bar, ta=not ta, tb=False)
+    return (a_bar, b_bar)
+
+
+matmul = define(
+    "matmul",
+    _matmul_type,
+    "matmul[ta, tb](a, b): a @ b over the last two axes, each transposed first where ta, tb; leading axes agree",
+    value=lambda a, b, ta, tb: np.matmul(a.swapaxes(-1, -2) if ta else a, b.swapaxes(-1, -2) if tb else b),
+    vjp=_matmul_vjp,
+)

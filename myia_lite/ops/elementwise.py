@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy import special
 
-from ..ir import FLOATS, INTS, install_operators, shaped, with_dtype
+from ..ir import FLOATS, INTS, Constant, Scalar, install_operators, is_float, shaped, with_dtype
 from .define import define, expect, merged_shape, same
 
 NUMBERS = (*INTS, *FLOATS)
@@ -48,7 +48,7 @@ pow_overflows = _test("pow_overflows", lambda a, b: np.bool_(not -(2**63) <= int
 floordiv = _binary("floordiv", np.floor_divide, doc="floor(x / y); integer division by 0 gives 0", zero_derivative=PIECEWISE)
 mod = _binary("mod", np.remainder, lambda d, y, a, b: (d, -(d * floordiv(a, b))), doc="x - floor(x / y) * y, with the sign of y")
 fmod = _binary("fmod", np.fmod, lambda d, y, a, b: (d, -(d * trunc(a / b))), doc="the remainder with the sign of x", kinds=FLOATS)
-ipow = _binary("ipow", lambda a, b: np.power(a, np.maximum(b, 0)), doc="integer power, exponent >= 0", kinds=INTS)
+ipow = _binary("ipow", lambda a, b: np.power(a, np.maximum(b, 0)), doc="integer power, exponent >= 0", kinds=INTS, zero_derivative="integer result")
 powi = define(
     "powi",
     same(FLOATS),
@@ -57,26 +57,39 @@ powi = define(
     derivative=lambda d, y, x, n: (None if n == 0 else d if n == 1 else d * (powi(x, n=n - 1) * float(n)),),
     elementwise=True,
 )
-# x ** y: where y is 0 the derivative in x is 0; where x is 0 the one in y is 0 (log 0 is never taken)
+# x ** y: where y is 0 the derivative in x is 0; where x is 0 the one in y is 0 (log 0 is never taken).  The exponents and
+# logarithms not selected are kept finite, for a second derivative passes through them too
 pow = _binary(
     "pow",
     np.power,
     lambda d, y, a, b: (
-        d * select(eq(b, 0.0), 0.0 * b, b * pow(a, b - select(eq(b, 0.0), 0.0 * b + 1.0, 0.0 * b + 1.0))),
-        d * select(eq(a, 0.0), 0.0 * a, log(select(eq(a, 0.0), 0.0 * a + 1.0, a)) * y),
+        d * select(eq(b, 0.0), 0.0, b * pow(a, select(eq(b, 0.0), 1.0, b - 1.0))),
+        d * select(eq(a, 0.0), 0.0, log(select(eq(a, 0.0), 1.0, a)) * y),
     ),
     kinds=FLOATS,
 )
-atan2 = _binary("atan2", np.arctan2, lambda d, y, a, b: (d * b / (a * a + b * b), -(d * a) / (a * a + b * b)), kinds=FLOATS)
-hypot = _binary("hypot", np.hypot, lambda d, y, a, b: (d * a / y, d * b / y), kinds=FLOATS)
-copysign = _binary("copysign", np.copysign, lambda d, y, a, b: (d * copysign(0.0 * a + 1.0, a) * copysign(0.0 * a + 1.0, b), None), kinds=FLOATS)
+# by hypot, since x * x + y * y overflows and underflows; at (0, 0) NaN, as in JAX: there is no limit
+atan2 = _binary("atan2", np.arctan2, lambda d, y, a, b: (d * (b / hypot(a, b) / hypot(a, b)), -(d * (a / hypot(a, b) / hypot(a, b)))), kinds=FLOATS)
+# at (0, 0) the derivative is 0, as that of abs
+hypot = _binary("hypot", np.hypot, lambda d, y, a, b: (d * (a / _nonzero(y)), d * (b / _nonzero(y))), kinds=FLOATS)
+copysign = _binary("copysign", np.copysign, lambda d, y, a, b: (d * (copysign(1.0, a) * copysign(1.0, b)), None), kinds=FLOATS)
+
+
+def _nonzero(x):
+    return select(eq(x, 0.0), 1.0, x)
+
+
+def _share(win, a, b):
+    """The share of `a` in the larger (smaller) of both: all, none, or half."""
+    one, half, none = (Constant(c, Scalar(a.type.dtype)) for c in (1.0, 0.5, 0.0))
+    return select(eq(a, b), half, select(win, one, none))
+
 
 # ---- max, min: NaN wins; at a tie each operand gets half, as in JAX --------------------------------------------------
-_half = lambda win, a, b: select(eq(a, b), 0.5 * one_like(a), select(win, one_like(a), 0.0 * one_like(a)))
-maximum = _binary("maximum", np.maximum, lambda d, y, a, b: (d * _half(gt(a, b), a, b), d * _half(gt(b, a), a, b)), facts=COMMUTATIVE | {"idempotent"})
-minimum = _binary("minimum", np.minimum, lambda d, y, a, b: (d * _half(lt(a, b), a, b), d * _half(lt(b, a), a, b)), facts=COMMUTATIVE | {"idempotent"})
-fmax = _binary("fmax", np.fmax, lambda d, y, a, b: (select(eq(y, a), d, 0.0), select(eq(y, a), 0.0, d)), "the larger; a number beats NaN", kinds=FLOATS)
-fmin = _binary("fmin", np.fmin, lambda d, y, a, b: (select(eq(y, a), d, 0.0), select(eq(y, a), 0.0, d)), "the smaller; a number beats NaN", kinds=FLOATS)
+maximum = _binary("maximum", np.maximum, lambda d, y, a, b: (d * _share(gt(a, b), a, b), d * _share(gt(b, a), b, a)), facts=COMMUTATIVE | {"idempotent"})
+minimum = _binary("minimum", np.minimum, lambda d, y, a, b: (d * _share(lt(a, b), a, b), d * _share(lt(b, a), b, a)), facts=COMMUTATIVE | {"idempotent"})
+fmax = _binary("fmax", np.fmax, lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)), "the larger; a number beats NaN", kinds=FLOATS)
+fmin = _binary("fmin", np.fmin, lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)), "the smaller; a number beats NaN", kinds=FLOATS)
 
 # ---- functions of one variable ---------------------------------------------------------------------------------------
 abs = _unary("abs", np.abs, lambda d, y, x: (d * sign(x),), kinds=NUMBERS)
@@ -93,15 +106,15 @@ log1p = _unary("log1p", np.log1p, lambda d, y, x: (d / (x + 1.0),))
 sin = _unary("sin", np.sin, lambda d, y, x: (d * cos(x),))
 cos = _unary("cos", np.cos, lambda d, y, x: (-(d * sin(x)),))
 tan = _unary("tan", np.tan, lambda d, y, x: (d * (y * y + 1.0),))
-asin = _unary("asin", np.arcsin, lambda d, y, x: (d / sqrt(1.0 - x * x),))
-acos = _unary("acos", np.arccos, lambda d, y, x: (-d / sqrt(1.0 - x * x),))
+asin = _unary("asin", np.arcsin, lambda d, y, x: (d / sqrt((1.0 - x) * (1.0 + x)),))
+acos = _unary("acos", np.arccos, lambda d, y, x: (-d / sqrt((1.0 - x) * (1.0 + x)),))
 atan = _unary("atan", np.arctan, lambda d, y, x: (d / (x * x + 1.0),))
 sinh = _unary("sinh", np.sinh, lambda d, y, x: (d * cosh(x),))
 cosh = _unary("cosh", np.cosh, lambda d, y, x: (d * sinh(x),))
 tanh = _unary("tanh", np.tanh, lambda d, y, x: (d * (1.0 - y * y),))
 asinh = _unary("asinh", np.arcsinh, lambda d, y, x: (d / sqrt(x * x + 1.0),))
-acosh = _unary("acosh", np.arccosh, lambda d, y, x: (d / sqrt(x * x - 1.0),))
-atanh = _unary("atanh", np.arctanh, lambda d, y, x: (d / (1.0 - x * x),))
+acosh = _unary("acosh", np.arccosh, lambda d, y, x: (d / sqrt((x - 1.0) * (x + 1.0)),))
+atanh = _unary("atanh", np.arctanh, lambda d, y, x: (d / ((1.0 - x) * (1.0 + x)),))
 erf = _unary("erf", special.erf, lambda d, y, x: (d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),))
 erfc = _unary("erfc", special.erfc, lambda d, y, x: (-(d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x))),))
 lgamma = _unary("lgamma", special.gammaln, lambda d, y, x: (d * polygamma(x, n=0),), "log |gamma(x)|")
@@ -162,13 +175,7 @@ cast = define(
     lambda types, attrs, graphs: with_dtype(types[0], attrs["dtype"]),
     "x as another dtype: floats truncate towards zero, bool is x != 0",
     value=lambda x, dtype: np.asarray(x).astype({"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[dtype])[()],
-    derivative=lambda d, y, x, dtype: (cast(d, dtype=x.type.dtype),),
+    # d has the dtype of the result in reverse mode, of the argument in forward mode: it takes the other one
+    derivative=lambda d, y, x, dtype: (cast(d, dtype=x.type.dtype if d.type.dtype == dtype else dtype) if is_float(x.type) else None,),
     elementwise=True,
 )
-
-
-def one_like(x):
-    """1 of the dtype of `x`, for either rank (a scalar fits anywhere)."""
-    from ..ir import Constant, Scalar
-
-    return Constant(1.0, Scalar(x.type.dtype))

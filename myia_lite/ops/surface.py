@@ -39,7 +39,11 @@ py_call = _surface(
 )
 py_getattr = _surface("py_getattr", "py_getattr[name](object)")
 py_getitem = _surface("py_getitem", "py_getitem(object, index)")
-py_setitem = _surface("py_setitem", "py_setitem(a, index, value): the array a after a[index] = value")
+py_setitem = _surface(
+    "py_setitem",
+    "py_setitem[through](a, index, value): the array a after a[index] = value.  `through`, where present, is True: the source wrote "
+    "a[index][…] = …, and the write is seen through `a` only where a[index] is a view (or an item of a list)",
+)
 py_slice = _surface("py_slice", "py_slice(start, stop, step), each possibly Constant(None)")
 py_tuple = _surface("py_tuple", "py_tuple[star](*items); star as in py_call")
 py_list = _surface("py_list", "py_list[star](*items)")
@@ -48,12 +52,22 @@ py_unpack = _surface("py_unpack", "py_unpack[before, star, after](x): a tuple of
 py_closure = _surface(
     "py_closure",
     "py_closure(*defaults) {g}: a function value.  g uses nodes of enclosing graphs; g.info['signature'] is a `Signature`, "
-    "whose defaults, in order, are the arguments",
+    "whose defaults, in order, are the arguments.  Late binding: g may use the node of a function defined later in the order "
+    "(itself, a sibling); where that has no value yet when g is called, the name is unbound.  g.info['trips'], where present, holds "
+    "the loop graphs whose next trip assigns a variable that g captures: the closure must not be carried to a next trip of these",
     nests=True,
 )
 py_iter = _surface("py_iter", "py_iter(x): what a for loop walks over")
 py_has_next = _surface("py_has_next", "py_has_next(it, k): is there an item number k?")
 py_next = _surface("py_next", "py_next(it, k): item number k")
+py_successor = _surface("py_successor", "py_successor(k): k + 1 of a trip index, which cannot overflow")
+py_local = _surface(
+    "py_local",
+    "py_local[name, free](x): x, read where some path may not have assigned the variable; unbound, it raises UnboundLocalError "
+    "(NameError where `free`: a variable of an enclosing function)",
+    effect=True,
+)
+py_comprehension = _surface("py_comprehension", "py_comprehension(x) {g}: the list of g(item) for the items of x", nests=True)
 py_fstring = _surface("py_fstring", "py_fstring[parts](*values): parts are strings, and None (or a format spec in a 1-tuple) where a value goes")
 py_raise = _surface("py_raise", "py_raise(exception instance or class), in tail position", effect=True)
 inject = _surface("inject", "inject[tag](*values): an outcome of a block")

@@ -1,0 +1,180 @@
+"""How values of each IR type live in LLVM: in registers, and in memory.
+
+A value in registers is a small Python object over LLVM values (a plain LLVM value for a scalar, a Python tuple for a
+tuple).  `parts(t)` is the flat list of LLVM types that a value of type `t` becomes at a call, a phi or in memory; `flatten`
+and `unflatten` go there and back.  Only what the type does not say is passed: an array's known dims are constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.ir as ll
+
+from ...ir import Array, Never, Scalar, Stack, Sum, Tuple, Type
+
+I1, I8, I32, I64 = ll.IntType(1), ll.IntType(8), ll.IntType(32), ll.IntType(64)
+F32, F64, PTR = ll.FloatType(), ll.DoubleType(), ll.PointerType()
+REGISTER = {"bool": I1, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
+ITEMSIZE = {"bool": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
+NULL = ll.Constant(PTR, None)
+
+# A heap object starts with a header; see `runtime.py`.
+HEADER_RC, HEADER_CHILDREN, HEADER_LENGTH, HEADER_CAPACITY = 0, 16, 40, 48
+BOX_DATA, DATA = 48, 64  # where the payload starts: of a record, of an array or a stack
+
+
+def i64(n: int):
+    return ll.Constant(I64, n)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayValue:
+    """`obj` is the counted heap object, null where the memory is borrowed from outside; `data` the first element, row-major."""
+
+    obj: Any
+    data: Any
+    dims: tuple  # an i64 each; an `ll.Constant` where known
+    type: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StackValue:
+    """The first `length` frames of the buffer `obj` (null: an empty stack); of a stack of units only the length exists."""
+
+    obj: Any
+    length: Any
+    type: Stack
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SumValue:
+    """A sum that mentions itself is one pointer, `box`; any other a tag and slots that its variants share by LLVM type."""
+
+    box: Any
+    tag: Any
+    slots: tuple
+    type: Sum
+
+
+def register(t: Scalar | Array):
+    return REGISTER[t.dtype]
+
+
+def memory(t: ll.Type) -> ll.Type:
+    """The type in memory of a part: a bool is a byte."""
+    return I8 if t == I1 else t
+
+
+def element(t: Array) -> ll.Type:
+    return memory(REGISTER[t.dtype])
+
+
+def _mentions(t: Type, seen: set) -> set:
+    """The sums that a value of type `t` holds without a stack between."""
+    if isinstance(t, Tuple):
+        for e in t.elems:
+            _mentions(e, seen)
+    elif isinstance(t, Sum) and t not in seen:
+        seen.add(t)
+        for fields in t.variants.values():
+            for f in fields:
+                _mentions(f, seen)
+    return seen
+
+
+@lru_cache(4096)
+def boxed(s: Sum) -> bool:
+    """Does the sum hold itself, so that a value has no bounded size?"""
+    return any(s in _mentions(f, set()) for fields in s.variants.values() for f in fields)
+
+
+@lru_cache(4096)
+def parts(t: Type) -> tuple:
+    if isinstance(t, Scalar):
+        return (REGISTER[t.dtype],)
+    if isinstance(t, Array):
+        return (PTR, PTR, *(I64 for d in t.shape if d is None))
+    if isinstance(t, Tuple):
+        return tuple(p for e in t.elems for p in parts(e))
+    if isinstance(t, Stack):
+        return (PTR, I64) if parts(t.elem) else (I64,)
+    if isinstance(t, Sum):
+        return (PTR,) if boxed(t) else (I32, *slots(t)[0])
+    if t is Never:
+        return ()
+    raise TypeError(f"a value of type {t} has no native form")
+
+
+@lru_cache(4096)
+def fields(s: Sum, tag: str) -> tuple:
+    """The parts of a variant's fields, in order."""
+    return parts(Tuple(tuple(s.variants[tag])))
+
+
+@lru_cache(4096)
+def slots(s: Sum) -> tuple[tuple, dict]:
+    """The slots of an unboxed sum, and for each tag the slot of each part: variants share slots of one LLVM type."""
+    types, where = [], {}
+    for tag in s.variants:
+        free = list(range(len(types)))
+        at = []
+        for p in fields(s, tag):
+            k = next((k for k in free if types[k] == p), None)
+            if k is None:
+                k = len(types)
+                types.append(p)
+            else:
+                free.remove(k)
+            at.append(k)
+        where[tag] = tuple(at)
+    return tuple(types), where
+
+
+@lru_cache(4096)
+def on_heap(t: Type) -> bool:
+    """May a value of type `t` hold a counted object?"""
+    if isinstance(t, Tuple):
+        return any(map(on_heap, t.elems))
+    if isinstance(t, Sum):
+        return boxed(t) or any(on_heap(f) for fs in t.variants.values() for f in fs)
+    return isinstance(t, Array) or (isinstance(t, Stack) and bool(parts(t.elem)))
+
+
+def flatten(value, t: Type) -> list:
+    """The parts of `value` where a value of type `t` is declared."""
+    if isinstance(t, Array):
+        return [value.obj, value.data, *(v for v, d in zip(value.dims, t.shape, strict=True) if d is None)]
+    if isinstance(t, Tuple):
+        return [p for v, e in zip(value, t.elems, strict=True) for p in flatten(v, e)]
+    if isinstance(t, Stack):
+        return [value.obj, value.length] if parts(t.elem) else [value.length]
+    if isinstance(t, Sum):
+        return [value.box] if boxed(t) else [value.tag, *value.slots]
+    return [value]
+
+
+def unflatten(t: Type, values: list):
+    """The value of type `t` that has these parts."""
+    if isinstance(t, Array):
+        obj, data, *dyn = values
+        return ArrayValue(obj, data, tuple(dyn.pop(0) if d is None else i64(d) for d in t.shape), t)
+    if isinstance(t, Tuple):
+        out, k = [], 0
+        for e in t.elems:
+            n = len(parts(e))
+            out.append(unflatten(e, list(values[k : k + n])))
+            k += n
+        return tuple(out)
+    if isinstance(t, Stack):
+        return StackValue(*values, t) if parts(t.elem) else StackValue(None, values[0], t)
+    if isinstance(t, Sum):
+        return SumValue(values[0], None, (), t) if boxed(t) else SumValue(None, values[0], tuple(values[1:]), t)
+    return values[0]
+
+
+def struct(types) -> ll.Type:
+    """The literal struct of parts in memory."""
+    return ll.LiteralStructType([memory(p) for p in types])

@@ -1,0 +1,96 @@
+"""One LLVM module under construction: its functions, what it takes from outside, its errors and helper functions."""
+
+from __future__ import annotations
+
+import llvmlite.ir as ll
+import numpy as np
+
+from ...ir import Array, Graph, Tuple
+from .layout import BOX_DATA, I1, I32, I64, PTR, element, i64, memory, parts, struct
+
+VOID = ll.VoidType()
+SIGNATURES = {  # of `runtime.py`
+    "rt_alloc": (PTR, [PTR, I64, I64, PTR]),
+    "rt_free": (VOID, [PTR, PTR]),
+    "rt_release_children": (VOID, [PTR, PTR]),
+    "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
+    "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR]),
+    "rt_end": (I64, [PTR]),
+    "rt_detach": (VOID, [PTR, PTR]),
+    "rt_deep": (I64, [PTR, PTR, PTR]),
+}
+OBJECTS = 4096  # pointers below are null or records without fields: nothing to count
+
+
+class ModuleBuilder:
+    def __init__(self, name: str):
+        self.module = ll.Module(name)
+        self.imports: dict[str, int] = {}  # symbols that live at an address of this process
+        self.keep: list = []  # what those addresses belong to
+        self.errors: list[tuple] = []  # (exception, message, dtypes of the values, span) by error id - FIRST_ERROR
+        self.functions: dict[Graph, ll.Function] = {}
+        self._helpers: dict = {}
+
+    def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:
+        fn = self.module.globals.get(name)
+        if fn is None:
+            fn = ll.Function(self.module, fn_type, name)
+            if not name.startswith("llvm."):
+                fn.attributes.add("nounwind")
+        if address is not None:
+            self.imports[name] = address
+        return fn
+
+    def runtime(self, name: str) -> ll.Function:
+        if name in ("retain", "release"):
+            return self.helper(name, lambda: getattr(self, "_" + name)())
+        result, args = SIGNATURES[name]
+        fn = self.external(name, ll.FunctionType(result, args))
+        if name in ("rt_alloc", "rt_unique"):
+            fn.return_value.add_attribute("noalias")
+        return fn
+
+    def helper(self, key, make):
+        """The helper function for `key`, made on first use."""
+        if key not in self._helpers:
+            self._helpers[key] = make()
+        return self._helpers[key]
+
+    def internal(self, name: str, result: ll.Type, args) -> tuple[ll.Function, ll.IRBuilder]:
+        fn = ll.Function(self.module, ll.FunctionType(result, list(args)), self.module.get_unique_name(name))
+        fn.linkage = "internal"
+        fn.attributes.add("nounwind")
+        return fn, ll.IRBuilder(fn.append_basic_block())
+
+    def _retain(self):
+        fn, b = self.internal("retain", VOID, [PTR])
+        with b.if_then(b.icmp_unsigned(">", b.ptrtoint(fn.args[0], I64), i64(OBJECTS))):
+            b.store(b.add(b.load(fn.args[0], typ=I64), i64(1)), fn.args[0])
+        b.ret_void()
+        return fn
+
+    def _release(self):
+        fn, b = self.internal("release", VOID, [PTR, PTR])
+        ctx, obj = fn.args
+        with b.if_then(b.icmp_unsigned(">", b.ptrtoint(obj, I64), i64(OBJECTS))):
+            rc = b.load(obj, typ=I64)
+            with b.if_else(b.icmp_unsigned("==", rc, i64(1))) as (last, shared):
+                with last:
+                    b.call(self.runtime("rt_free"), [ctx, obj])
+                with shared:
+                    b.store(b.sub(rc, i64(1)), obj)
+        b.ret_void()
+        return fn
+
+    def constant_data(self, value, t: Array):
+        """A pointer to the elements of a constant array, which the program keeps alive."""
+        a = np.ascontiguousarray(value, {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[t.dtype])
+        name = f"const.{len(self.keep)}"
+        self.keep.append(a)
+        g = ll.GlobalVariable(self.module, element(t), name)
+        g.global_constant = True
+        self.imports[name] = a.ctypes.data
+        return g
+
+
+__all__ = ["BOX_DATA", "I1", "I32", "ModuleBuilder", "Tuple", "memory", "parts", "struct"]
