@@ -1,10 +1,10 @@
 """Random well-typed programs of the subset, as source text, for Hypothesis.
 
-A program is a function `f(x, y, n, p, a)` of two floats, a small int, a bool and an array of four float64.  What it does is
-bounded: loops make few trips, integers are kept small by `%`, indices are in range; division, logarithms and square
-roots may raise.  A variable has one type, is used only where it is surely assigned, and is not assigned again while a
-closure that captured it can be called: those corners have programs of their own in `programs.py`.  Arrays never have two
-names.
+A program is a function `f(x, y, n, p, a)` of two floats, a small int, a bool and an array of four float64.  What it
+does is bounded: loops make few trips, integers are kept small by `%`, indices are in range; division, logarithms and
+square roots may raise.  A variable has one type, is used only where it is surely assigned, and is not assigned again
+while a closure that captured it can be called: those corners have programs of their own in `programs/`.  Arrays never
+have two names.
 """
 
 from contextlib import contextmanager
@@ -32,16 +32,16 @@ class Scope:
 
     def inner(self, **changes):
         """A copy for a block: what it defines is not seen after it."""
-        names = dict(
-            floats=list(self.floats),
-            ints=list(self.ints),
-            bools=list(self.bools),
-            arrays=dict(self.arrays),
-            functions=dict(self.functions),
-            fixed=set(self.fixed),
-            in_loop=self.in_loop,
-            depth=self.depth + 1,
-        )
+        names = {
+            "floats": list(self.floats),
+            "ints": list(self.ints),
+            "bools": list(self.bools),
+            "arrays": dict(self.arrays),
+            "functions": dict(self.functions),
+            "fixed": set(self.fixed),
+            "in_loop": self.in_loop,
+            "depth": self.depth + 1,
+        }
         return Scope(**{**names, **changes})
 
     def free(self, names):
@@ -94,7 +94,7 @@ class Writer:
     def float(self, s, depth=2):
         """An expression whose value is a Python float."""
         forms = ["literal", "name", "name"]
-        if depth:
+        if depth > 0:
             forms += ["sum", "product", "quotient", "smooth", "smooth", "guarded", "rough", "power", "choice", "mixed"]
             forms += ["call"] * bool(s.functions) + ["element", "reduction"] * bool(s.arrays)
         return getattr(self, "float_" + self.pick(forms))(s, depth - 1)
@@ -149,10 +149,8 @@ class Writer:
 
     def float_reduction(self, s, depth):
         n = self.pick(sorted(set(s.arrays.values())))
-        e = self.array(s, n, depth)
-        return self.pick(
-            [f"float(np.sum({e}))", f"float(({e}).mean())", f"float(np.max({e}))", f"float({e} @ {self.array(s, n, 0)})"]
-        )
+        a, b = self.array(s, n, depth), self.array(s, n, 0)
+        return self.pick([f"float(np.sum({a}))", f"float(({a}).mean())", f"float(np.max({a}))", f"float({a} @ {b})"])
 
     def int(self, s, depth=1):
         """An expression whose value is a small int, in parentheses where it is compound."""
@@ -192,8 +190,9 @@ class Writer:
             start = self.number(0, s.arrays[name] - n)
             return f"{self.use(name)}[{start}:{start + n}]"
         if form == "new":
-            items = ", ".join(self.float(s, 0) for _ in range(n))
-            return self.pick([f"np.zeros({n})", f"np.ones({n})", f"np.array([{items}])", f"np.full({n}, {self.float(s, 0)})"])
+            items = [self.float(s, 0) for _ in range(n)]
+            forms = [f"np.zeros({n})", f"np.ones({n})", f"np.array([{', '.join(items)}])", f"np.full({n}, {items[0]})"]
+            return self.pick(forms)
         if form == "binary":
             return f"({self.array(s, n, depth - 1)} {self.pick('+-*')} {self.array(s, n, depth - 1)})"
         if form == "scaled":
@@ -202,7 +201,8 @@ class Writer:
             return f"np.{self.pick(['sin', 'tanh', 'square', 'abs', 'cos'])}({self.array(s, n, depth - 1)})"
         if form == "quotient":
             return f"{self.array(s, n, depth - 1)} / (1.0 + {self.array(s, n, 0)} ** 2)"
-        return f"np.where({self.array(s, n, 0)} > {self.float(s, 0)}, {self.array(s, n, depth - 1)}, {self.array(s, n, 0)})"
+        a, b, c = self.array(s, n, 0), self.array(s, n, depth - 1), self.array(s, n, 0)
+        return f"np.where({a} > {self.float(s, 0)}, {b}, {c})"
 
     def fresh_array(self, s, n, depth=2):
         """An expression whose value is an array that nothing else holds."""
@@ -349,7 +349,11 @@ class Writer:
         with self.block(head):
             for line in first:
                 self.emit(line)
-            self.body(inner, 3)
+            self.body(inner, 2)
+            if self.chance(50):
+                with self.block(f"if {self.bool(inner)}:"):
+                    self.leave(inner, 100)
+                self.body(inner, 2)
         if self.chance(10):
             with self.block("else:"):
                 self.body(s.inner(), 2)
@@ -393,7 +397,8 @@ class Writer:
             self.emit(f"if {k} <= 0:")
             self.emit(f"    return {self.float(inner)}")
             deeper = f"{name}({self.float(inner, 1)}, {k} - 1)"
-            self.emit(f"return {self.pick([deeper, f'{self.float(inner, 1)} * {deeper}', f'{deeper} - {deeper} * 0.5'])}")
+            results = [deeper, f"{self.float(inner, 1)} * {deeper}", f"{deeper} - {deeper} * 0.5"]
+            self.emit(f"return {self.pick(results)}")
         self.assign(s, s.floats, "u", f"{name}({self.float(s, 1)}, {self.number(0, 3)})")
 
     def returned(self, s):

@@ -14,9 +14,7 @@ BACKENDS = ("interp", "llvm")
 ALL = list(PROGRAMS.values())
 DERIVED = [p for p in ALL if p.wrt]
 TWICE = [
-    p
-    for p in DERIVED
-    if p.orders > 1 and len(p.wrt) == 1 and any(type(case[p.wrt[0]]) is float for case in p.cases)
+    p for p in DERIVED if p.orders > 1 and len(p.wrt) == 1 and any(type(case[p.wrt[0]]) is float for case in p.cases)
 ]
 
 
