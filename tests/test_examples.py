@@ -34,7 +34,6 @@ EXAMPLES = [path for path in sorted(ROOT.glob("examples/*.py")) if path.stem != 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path):
     """Each example checks its own result."""
-
     assert run(path)
 
 
