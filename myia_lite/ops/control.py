@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..ir import I64, Bool, Never, Stack, Tuple, compatible
 from .define import define, expect
 
@@ -62,14 +64,32 @@ loop = define("loop", _call_type, "loop @L(args) { L }: enter a local graph that
 recur = define("recur", _call_type, "recur @L(args): the next trip; in tail position inside L only")
 switch = define("switch", _switch_type, "switch(c) { then; else }: call one of two local graphs without parameters", nests=True)
 case = define("case", _case_type, "case(v) { a graph per variant, in order, whose parameters are its fields }", nests=True)
-tuple_ = define("tuple", lambda types, attrs, graphs: Tuple(tuple(types)), "tuple(*xs)")
-get = define("get", lambda types, attrs, graphs: types[0].elems[attrs["index"]], "get[index](t)")
-make = define("make", _make_type, "make[sum, tag](*fields)")
+tuple_ = define("tuple", lambda types, attrs, graphs: Tuple(tuple(types)), "tuple(*xs)", value=lambda *xs: xs)
+get = define("get", lambda types, attrs, graphs: types[0].elems[attrs["index"]], "get[index](t)", value=lambda t, index: t[index])
+make = define("make", _make_type, "make[sum, tag](*fields)", value=lambda *fields, sum, tag: (tag, fields))
 
-stack_new = define("stack_new", lambda types, attrs, graphs: Stack(attrs["elem"]), "stack_new[elem](): the empty stack")
-stack_push = define("stack_push", lambda types, attrs, graphs: types[0], "stack_push(s, v): s with v on top", in_place=True)
-stack_pop = define("stack_pop", lambda types, attrs, graphs: Tuple((types[0], types[0].elem)), "stack_pop(s) -> (rest, top); s is not empty")
-stack_len = define("stack_len", lambda types, attrs, graphs: I64, "stack_len(s)", zero_derivative="integer result")
+# On the reference back end a stack is a linked list of (rest, top, length), and () is empty: a push copies nothing.
+stack_new = define("stack_new", lambda types, attrs, graphs: Stack(attrs["elem"]), "stack_new[elem](): the empty stack", value=lambda elem: ())
+stack_push = define(
+    "stack_push",
+    lambda types, attrs, graphs: types[0],
+    "stack_push(s, v): s with v on top",
+    value=lambda s, v, own=False: (s, v, s[2] + 1 if s else 1),
+    in_place=True,
+)
+stack_pop = define(
+    "stack_pop",
+    lambda types, attrs, graphs: Tuple((types[0], types[0].elem)),
+    "stack_pop(s) -> (rest, top); s is not empty",
+    value=lambda s: s[:2],
+)
+stack_len = define(
+    "stack_len",
+    lambda types, attrs, graphs: I64,
+    "stack_len(s)",
+    value=lambda s: np.int64(s[2] if s else 0),
+    zero_derivative="integer result",
+)
 
 
 def _guard_type(types, attrs, graphs):
@@ -80,7 +100,8 @@ def _guard_type(types, attrs, graphs):
 guard = define(
     "guard",
     _guard_type,
-    "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name; {0}, {1} … in the message stand for the values",
+    "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name, or that class.  The message "
+    "is a format string: {0}, {1:.3f} … stand for the values as Python numbers, {{ and }} for braces; None: no message",
     effect=True,
     zero_derivative="no result",
 )

@@ -85,7 +85,7 @@ class Context:
 
     def share(self, array: ArrayValue, t: Array, dims) -> ArrayValue:
         """The same memory seen as another array type, owned."""
-        self.b.call(self.module.runtime("retain"), [array.obj])
+        self.b.call(self.module.runtime("retain"), [NULL, array.obj])
         dims = tuple(i64(n) if n is not None else d for d, n in zip(dims, t.shape, strict=True))
         return ArrayValue(array.obj, array.data, dims, t)
 
@@ -107,7 +107,9 @@ class Context:
     def alloca(self, t: ll.Type, name: str = ""):
         """Stack memory for the whole function call (not one piece per trip of a loop around it)."""
         with self.b.goto_block(self.entry):
-            return self.b.alloca(t, name=name)
+            memory = self.b.alloca(t, name=name)
+        memory.type = PTR
+        return memory
 
     def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:
         """A function outside the program: a symbol of the process (libc, libm) or, with `address`, anything."""

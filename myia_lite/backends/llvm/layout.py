@@ -178,3 +178,27 @@ def unflatten(t: Type, values: list):
 def struct(types) -> ll.Type:
     """The literal struct of parts in memory."""
     return ll.LiteralStructType([memory(p) for p in types])
+
+
+def sizeof(types) -> int:
+    """The bytes of that struct, as an element of an array of them."""
+    sizes, at = [{I1: 1, I32: 4, F32: 4}.get(p, 8) for p in types], 0
+    for s in sizes:
+        at = (at + s - 1) // s * s + s
+    largest = max(sizes, default=1)
+    return (at + largest - 1) // largest * largest
+
+
+def load_parts(b: ll.IRBuilder, pointer, types) -> list:
+    """The parts in the struct at `pointer`."""
+    out = []
+    for k, p in enumerate(types):
+        v = b.load(b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)), typ=memory(p))
+        out.append(b.trunc(v, I1) if p == I1 else v)
+    return out
+
+
+def store_parts(b: ll.IRBuilder, values, pointer, types) -> None:
+    for k, (v, p) in enumerate(zip(values, types, strict=True)):
+        v = b.zext(v, I8) if p == I1 else v
+        b.store(v, b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)))

@@ -5,21 +5,33 @@ from __future__ import annotations
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import Array, Graph, Tuple
-from .layout import BOX_DATA, I1, I32, I64, PTR, element, i64, memory, parts, struct
+from ...ir import Array, Graph
+from .layout import I64, PTR, element, i64
 
 VOID = ll.VoidType()
 SIGNATURES = {  # of `runtime.py`
     "rt_alloc": (PTR, [PTR, I64, I64, PTR]),
     "rt_free": (VOID, [PTR, PTR]),
-    "rt_release_children": (VOID, [PTR, PTR]),
     "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
-    "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR]),
+    "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR, PTR]),
     "rt_end": (I64, [PTR]),
-    "rt_detach": (VOID, [PTR, PTR]),
+    "rt_detach": (VOID, [PTR]),
     "rt_deep": (I64, [PTR, PTR, PTR]),
 }
+COUNTING = ("retain", "release", "unref")
 OBJECTS = 4096  # pointers below are null or records without fields: nothing to count
+
+
+class Symbol(ll.values.Value):
+    """A function or a global as an opaque pointer."""
+
+    type = PTR
+
+    def __init__(self, of):
+        self.of = of
+
+    def get_reference(self):
+        return self.of.get_reference()
 
 
 class ModuleBuilder:
@@ -29,7 +41,7 @@ class ModuleBuilder:
         self.keep: list = []  # what those addresses belong to
         self.errors: list[tuple] = []  # (exception, message, dtypes of the values, span) by error id - FIRST_ERROR
         self.functions: dict[Graph, ll.Function] = {}
-        self._helpers: dict = {}
+        self.helpers: dict = {}
 
     def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:
         fn = self.module.globals.get(name)
@@ -42,7 +54,7 @@ class ModuleBuilder:
         return fn
 
     def runtime(self, name: str) -> ll.Function:
-        if name in ("retain", "release"):
+        if name in COUNTING:
             return self.helper(name, lambda: getattr(self, "_" + name)())
         result, args = SIGNATURES[name]
         fn = self.external(name, ll.FunctionType(result, args))
@@ -52,9 +64,9 @@ class ModuleBuilder:
 
     def helper(self, key, make):
         """The helper function for `key`, made on first use."""
-        if key not in self._helpers:
-            self._helpers[key] = make()
-        return self._helpers[key]
+        if key not in self.helpers:
+            self.helpers[key] = make()
+        return self.helpers[key]
 
     def internal(self, name: str, result: ll.Type, args) -> tuple[ll.Function, ll.IRBuilder]:
         fn = ll.Function(self.module, ll.FunctionType(result, list(args)), self.module.get_unique_name(name))
@@ -62,10 +74,27 @@ class ModuleBuilder:
         fn.attributes.add("nounwind")
         return fn, ll.IRBuilder(fn.append_basic_block())
 
+    # Each visits one pointer to a counted object, if it is one.  `release` gives up a reference; `unref` does it for an
+    # object that is being freed, and links what nobody holds any more into the worklist that is its first argument.
     def _retain(self):
-        fn, b = self.internal("retain", VOID, [PTR])
-        with b.if_then(b.icmp_unsigned(">", b.ptrtoint(fn.args[0], I64), i64(OBJECTS))):
-            b.store(b.add(b.load(fn.args[0], typ=I64), i64(1)), fn.args[0])
+        fn, b = self.internal("retain", VOID, [PTR, PTR])
+        _, obj = fn.args
+        with b.if_then(b.icmp_unsigned(">", b.ptrtoint(obj, I64), i64(OBJECTS))):
+            b.store(b.add(b.load(obj, typ=I64), i64(1)), obj)
+        b.ret_void()
+        return fn
+
+    def _unref(self):
+        fn, b = self.internal("unref", VOID, [PTR, PTR])
+        worklist, obj = fn.args
+        with b.if_then(b.icmp_unsigned(">", b.ptrtoint(obj, I64), i64(OBJECTS))):
+            rc = b.load(obj, typ=I64)
+            with b.if_else(b.icmp_unsigned("==", rc, i64(1))) as (last, shared):
+                with last:
+                    b.store(b.load(worklist, typ=PTR), obj)
+                    b.store(obj, worklist)
+                with shared:
+                    b.store(b.sub(rc, i64(1)), obj)
         b.ret_void()
         return fn
 
@@ -90,7 +119,5 @@ class ModuleBuilder:
         g = ll.GlobalVariable(self.module, element(t), name)
         g.global_constant = True
         self.imports[name] = a.ctypes.data
-        return g
+        return Symbol(g)
 
-
-__all__ = ["BOX_DATA", "I1", "I32", "ModuleBuilder", "Tuple", "memory", "parts", "struct"]

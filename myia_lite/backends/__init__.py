@@ -1,0 +1,38 @@
+"""From typed graphs to callables.
+
+In comes a closed typed graph without `grad` nodes, before or after optimisation; out goes a function from the list of the
+values of its parameters to the list of the leaves of its result.  Guaranteed: all back ends agree with `interp`, in values
+(up to rounding) and in the exceptions they raise, and none writes into its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..ir import Graph, MyiaValueError
+
+Leaves = list[Any]  # NumPy arrays, and NumPy scalars for scalars; Python numbers are taken too
+
+
+class Backend(Protocol):
+    """What a module of a back end offers."""
+
+    def compile(self, graph: Graph, **options: Any) -> Callable[[Leaves], Leaves]:
+        """A function that runs `graph`.
+
+        Arrays come with the dtype and the rank of the parameters' types and in any layout.  A result may be an argument
+        itself; it never is memory of the compiled program.  What the program raises arrives as that exception, with a
+        note that names the user's file and line.  The function may be called by several threads at once.
+        """
+
+
+BACKENDS = {"interp": "the reference: slow, obviously right", "llvm": "native code for the CPU"}
+
+
+def get_backend(name: str) -> Backend:
+    """The back end of that name, loaded on first use."""
+    if name not in BACKENDS:
+        raise MyiaValueError(f"there is no backend {name!r}", remedy=f"one of {', '.join(map(repr, BACKENDS))}")
+    return importlib.import_module(f"{__name__}.{name}")

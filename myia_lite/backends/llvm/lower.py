@@ -1,0 +1,375 @@
+"""From a closed graph to an LLVM function: local graphs become blocks, values registers, references are counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import llvmlite.ir as ll
+
+from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Stack, Sum, Tuple, Type
+from . import arrays, scalars, sums
+from .context import Context
+from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
+from .memory import visit
+from .module import OBJECTS, ModuleBuilder
+from .ownership import CallGraph, Cell, Ownership, leaves, tail
+from .runtime import CONTEXT_LIMIT, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
+
+
+def result_type(t: Type) -> ll.Type:
+    return ll.LiteralStructType(parts(t)) if parts(t) else ll.VoidType()
+
+
+def declare(m: ModuleBuilder, g: Graph) -> ll.Function:
+    """f(context, parts of the arguments…) -> parts of the results; arguments are given away."""
+    args = [PTR, *(p for x in g.params for p in parts(x.type))]
+    fn = ll.Function(m.module, ll.FunctionType(result_type(g.result_type), args), m.module.get_unique_name(f"g.{g.name}"))
+    fn.linkage, fn.calling_convention = "internal", "fastcc"
+    fn.attributes.add("nounwind")
+    m.functions[g] = fn
+    return fn
+
+
+class Exit:
+    """Where control goes on with a value: a block with a phi for each part."""
+
+    def __init__(self, lowering: Lowering, t: Type, name: str):
+        self.lowering, self.type = lowering, t
+        self.block = lowering.block(name)
+        self.incoming: list = []
+
+    def leave(self, value) -> None:
+        """Jump there from the current block."""
+        b = self.lowering.b
+        self.incoming.append((flatten(value, self.type), b.block))
+        b.branch(self.block)
+
+    def enter(self):
+        """Go on there: the value that came."""
+        b = self.lowering.b
+        b.position_at_end(self.block)
+        values = []
+        for k, p in enumerate(parts(self.type)):
+            if len(self.incoming) == 1:
+                values.append(self.incoming[0][0][k])
+                continue
+            phi = b.phi(p)
+            for vs, block in self.incoming:
+                phi.add_incoming(vs[k], block)
+            values.append(phi if self.incoming else ll.Constant(p, ll.Undefined))
+        return unflatten(self.type, values)
+
+
+class Lowering(Context):
+    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph):
+        super().__init__(module, module.functions[graph])
+        self.graph, self.calls = graph, calls
+        self.plans = {g: arrays.plan(g) for g in graph.nested()}
+        self.ownership = Ownership(graph, self.operands)
+        self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
+        self.dying: set[Cell] = set()  # what the node being lowered may consume
+        self.reads: Counter = Counter()  # how often it reads each cell
+        self.plan = None
+
+    def operands(self, g: Graph, node: Apply):
+        if node in self.plans[g].inlined:
+            return ()
+        if node.op.name in RULES:
+            return node.args
+        return self.plans[g].operands(node)
+
+    # ---- values ------------------------------------------------------------------------------------------------------
+    def value(self, node: Node):
+        if isinstance(node, Constant):
+            return self.constant(node.value, node.type)
+        return self._read(self.ownership.tree(node))
+
+    def _read(self, tree):
+        return tuple(map(self._read, tree)) if isinstance(tree, tuple) else self.values[tree]
+
+    def define(self, node: Node, value) -> None:
+        self._bind(self.ownership.tree(node), value)
+
+    def _bind(self, tree, value) -> None:
+        if isinstance(tree, tuple):
+            for t, v in zip(tree, value, strict=True):
+                self._bind(t, v)
+        else:
+            self.values[tree] = value
+
+    def retain(self, value, t: Type) -> None:
+        visit(self.module, self.b, "retain", NULL, value, t)
+
+    def release(self, value, t: Type) -> None:
+        visit(self.module, self.b, "release", self.context, value, t)
+
+    def drop(self, cells) -> None:
+        for c in cells:
+            self.release(self.values[c], c.type)
+
+    def movable(self, cell: Cell) -> bool:
+        return cell in self.dying and self.reads[cell] == 1
+
+    def consume(self, node: Node):
+        """The value of an argument, owned: moved at its last use, else retained."""
+        value = self.value(node)
+        for c in self.ownership.counted(node):
+            if self.movable(c):
+                self.dying.discard(c)
+            else:
+                self.retain(self.values[c], c.type)
+        return value
+
+    def take(self, node: Node) -> ArrayValue:
+        x, target = self.array(node), node.args[0] if isinstance(node, Apply) and node.op.in_place else node
+        x = self.array(target)
+        size = self.b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
+        unique = self.module.runtime("rt_unique")
+        cells = self.ownership.counted(target)
+        if not (cells and self.movable(cells[0])):
+            obj = self.b.call(unique, [self.context, NULL, x.data, size])
+            self.check(self.b.icmp_unsigned("!=", obj, NULL))
+            return ArrayValue(obj, self.offset(obj, 64), x.dims, x.type)
+        self.dying.discard(cells[0])
+        b, (counted, copy, done) = self.b, map(self.block, ("counted", "copy", "unique"))
+        b.cbranch(b.icmp_unsigned("!=", x.obj, NULL), counted, copy)
+        b.position_at_end(counted)
+        b.cbranch(b.icmp_unsigned("==", b.load(x.obj, typ=I64), i64(1)), done, copy).set_weights([1000, 1])
+        b.position_at_end(copy)
+        fresh = b.call(unique, [self.context, x.obj, x.data, size])
+        self.check(b.icmp_unsigned("!=", fresh, NULL))
+        data = self.offset(fresh, 64)
+        copied = b.block
+        b.branch(done)
+        b.position_at_end(done)
+        obj, at = b.phi(PTR), b.phi(PTR)
+        for phi, same, new in ((obj, x.obj, fresh), (at, x.data, data)):
+            phi.add_incoming(same, counted)
+            phi.add_incoming(new, copied)
+        return ArrayValue(obj, at, x.dims, x.type)
+
+    # ---- the function ------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        g, b = self.graph, self.b
+        values, args = [], list(self.fn.args[1:])
+        for p in g.params:
+            n = len(parts(p.type))
+            values.append(unflatten(p.type, args[:n]))
+            args = args[n:]
+        start = b.block
+        if g in self.calls.recursive:
+            self._check_stack()
+        if self.calls.jumps[g]:
+            values = self._header(g, values, "again")
+        for p, v in zip(g.params, values, strict=True):
+            self.define(p, v)
+        leave = Exit(self, g.result_type, "return")
+        self.body(g, self._cells(g.params), leave)
+        result = leave.enter()
+        self._return(flatten(result, g.result_type) if g.result_type is not Never else [])
+        b.position_at_end(self.error)
+        if isinstance(self.fn.function_type.return_type, ll.VoidType):
+            b.ret_void()
+        else:
+            b.ret(ll.Constant(self.fn.function_type.return_type, ll.Undefined))
+        b.position_at_end(self.entry)
+        b.branch(start)
+
+    def _return(self, values) -> None:
+        if not values:
+            self.b.ret_void()
+            return
+        out = ll.Constant(result_type(self.graph.result_type), ll.Undefined)
+        for k, v in enumerate(values):
+            out = self.b.insert_value(out, v, k)
+        self.b.ret(out)
+
+    def _check_stack(self) -> None:
+        """Leave with a RecursionError where the stack has grown to its limit."""
+        b = self.b
+        sp = b.call(self.intrinsic("llvm.stacksave.p0", PTR, []), [])
+        go, over = self.block("go"), self.block("overflow")
+        b.cbranch(b.icmp_unsigned("<", sp, self.load(self.context, CONTEXT_LIMIT, PTR)), over, go).set_weights([1, 100000])
+        b.position_at_end(over)
+        b.store(i64(RECURSION_ERROR), self.context)
+        b.branch(self.error)
+        b.position_at_end(go)
+
+    def _header(self, g: Graph, values, name: str) -> list:
+        """A loop header with the parameters of `g`, entered from here with `values`."""
+        b, block, before = self.b, self.block(name), self.b.block
+        b.branch(block)
+        b.position_at_end(block)
+        phis, out = [], []
+        for p, v in zip(g.params, values, strict=True):
+            mine = [b.phi(t) for t in parts(p.type)]
+            for phi, part in zip(mine, flatten(v, p.type), strict=True):
+                phi.add_incoming(part, before)
+            phis.append(mine)
+            out.append(unflatten(p.type, mine))
+        self.headers[g] = [block, phis]
+        return out
+
+    def _again(self, g: Graph, values) -> None:
+        block, phis = self.headers[g]
+        for p, v, mine in zip(g.params, values, phis, strict=True):
+            for phi, part in zip(mine, flatten(v, p.type), strict=True):
+                phi.add_incoming(part, self.b.block)
+        self.b.branch(block)
+
+    def _cells(self, nodes) -> set[Cell]:
+        return {c for n in nodes for c in self.ownership.counted(n)}
+
+    def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
+        """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is released."""
+        last, plan, end = self.ownership.last[g], self.plans[g], tail(g)
+        unused = [c for c in owned if c not in last]
+        self.drop(unused)
+        owned = owned.difference(unused)
+        for i, node in enumerate(g.nodes):
+            self.plan = plan
+            if node in plan.inlined or node.op.name in ("get", "tuple"):
+                continue
+            self.dying = {c for c in owned if last[c] == i}
+            owned -= self.dying
+            self.reads = Counter(c for a in self.operands(g, node) for c in self.ownership.counted(a))
+            if node is end:
+                self.dying |= owned
+                self.jump(node, leave)
+                return
+            if self._self_call(node, g, leave):
+                self._again(self.graph, self._arguments(node.args))
+                return
+            value = self.node(node)
+            self.drop(self.dying)
+            if node.type is Never:
+                self.b.unreachable()
+                return
+            self.define(node, value)
+            fresh = [c for c in self.ownership.counted(node)]
+            self.drop(c for c in fresh if c not in last)
+            owned |= {c for c in fresh if c in last}
+        self.dying, self.reads = owned, Counter(self.ownership.counted(g.result))
+        value = self._arguments([g.result])[0]
+        leave.leave(value)
+
+    def _arguments(self, nodes) -> list:
+        """The values of `nodes`, all consumed; what else dies here is released."""
+        values = [self.consume(n) for n in nodes]
+        self.drop(self.dying)
+        self.dying = set()
+        return values
+
+    def _self_call(self, node: Apply, g: Graph, leave: Exit) -> bool:
+        return node in self.calls.jumps[self.graph]
+
+    def jump(self, node: Apply, leave: Exit) -> None:
+        """A node in tail position that ends the graph."""
+        name = node.op.name
+        if name == "recur":
+            self._again(node.graphs[0], self._arguments(node.args))
+        elif name == "raise":
+            self.note_error(node, node.args)
+        else:
+            self.branches(node, leave)
+
+    # ---- control -----------------------------------------------------------------------------------------------------
+    def node(self, node: Apply):
+        rule = RULES.get(node.op.name)
+        if rule is not None:
+            return rule(self, node)
+        if node.op.elementwise and isinstance(node.type, Scalar):
+            values = [self.scalar(a) for a in node.args]
+            return scalars.scalar_op(
+                self.b, node.op.name, node.attrs, [a.type.dtype for a in node.args], node.type.dtype, *values
+            )
+        return arrays.lower(self, node, self.plan)
+
+    def branches(self, node: Apply, leave: Exit) -> None:
+        """The local graphs of a switch or case, each of which ends by `leave` (or a loop's next trip)."""
+        dying = self.dying
+        if node.op.name == "switch":
+            blocks = [self.block(f"{g.name}") for g in node.graphs]
+            self.b.cbranch(self.value(node.args[0]), *blocks)
+            for g, block in zip(node.graphs, blocks, strict=True):
+                self.b.position_at_end(block)
+                self.body(g, set(dying), leave)
+            return
+        inside = {c for g in node.graphs for c in self.ownership.used[g]}
+        for g, owned in sums.dispatch(self, node, inside):
+            self.body(g, owned, leave)
+
+    def branch_rule(self, node: Apply):
+        leave = Exit(self, node.type, "join")
+        self.branches(node, leave)
+        self.dying = set()
+        return leave.enter()
+
+    def loop(self, node: Apply):
+        (g,) = node.graphs
+        values = [self.consume(a) for a in node.args]
+        dying, self.dying = self.dying, set()  # lives until the loop ends
+        values = self._header(g, values, g.name)
+        for p, v in zip(g.params, values, strict=True):
+            self.define(p, v)
+        leave = Exit(self, node.type, "exit")
+        self.body(g, self._cells(g.params), leave)
+        self.dying = dying
+        return leave.enter()
+
+    def call(self, node: Apply):
+        (g,) = node.graphs
+        values = [self.consume(a) for a in node.args]
+        args = [x for p, v in zip(g.params, values, strict=True) for x in flatten(v, p.type)]
+        out = self.b.call(self.module.functions[g], [self.context, *args], cconv="fastcc")
+        if g in self.calls.raising:
+            self.check(self.b.icmp_unsigned("==", self.b.load(self.context, typ=I64), i64(0)))
+        if node.type is Never:
+            return None
+        return unflatten(node.type, self.convert(out, g.result_type, node.type))
+
+    def convert(self, out, have: Type, want: Type) -> list:
+        """The parts of a call's result, where its type knows more or fewer dims than the node's."""
+        n = len(parts(have))
+        return flatten(unflatten(have, [self.b.extract_value(out, k) for k in range(n)]), want)
+
+    def guard(self, node: Apply):
+        ok, *values = node.args
+        go, bad = self.block("go"), self.block("raise")
+        self.b.cbranch(self.value(ok), go, bad).set_weights([100000, 1])
+        self.b.position_at_end(bad)
+        self.note_error(node, values)
+        self.b.position_at_end(go)
+        return ()
+
+    def note_error(self, node: Apply, values) -> None:
+        """Put the error's id and the values of its message into the context, and leave the function."""
+        kinds = []
+        for k, v in enumerate(values):
+            x, t = self.value(v), v.type
+            if isinstance(t, Array):
+                x, t = self.size(x), Scalar("i64")
+            if t.dtype in ("bool", "i32"):
+                x = self.b.zext(x, I64) if t.dtype == "bool" else self.b.sext(x, I64)
+            kinds.append(t.dtype)
+            self.store(x, self.context, CONTEXT_VALUES + 8 * k)
+        errors = self.module.errors
+        errors.append((node.attrs["exception"], node.attrs["message"], tuple(kinds), node.span))
+        self.b.store(i64(FIRST_ERROR + len(errors) - 1), self.context)
+        self.b.branch(self.error)
+
+
+RULES = {
+    "call": Lowering.call,
+    "loop": Lowering.loop,
+    "recur": Lowering.jump,
+    "switch": Lowering.branch_rule,
+    "case": Lowering.branch_rule,
+    "guard": Lowering.guard,
+    "raise": Lowering.jump,
+    "make": sums.make,
+    "stack_new": sums.stack_new,
+    "stack_push": sums.stack_push,
+    "stack_pop": sums.stack_pop,
+    "stack_len": sums.stack_len,
+}

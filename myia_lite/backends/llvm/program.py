@@ -1,0 +1,289 @@
+"""A compiled program: from an entry graph to machine code, and its call from Python through ctypes.
+
+The body of a program is `body(args, results, limit) -> error`: arrays of 8-byte slots.  A scalar is one slot; an array
+argument is its data pointer and all dims, an array result the object that holds it (see `runtime.py`) and all dims.
+"""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import linecache
+
+import llvmlite.ir as ll
+import numpy as np
+
+from ...ir import Array, Graph, Scalar, Tuple
+from . import jit, runtime
+from .context import Context
+from .layout import (
+    DATA,
+    I32,
+    I64,
+    ITEMSIZE,
+    NULL,
+    PTR,
+    REGISTER,
+    ArrayValue,
+    flatten,
+    i64,
+    unflatten,
+)
+from .lower import Lowering, declare
+from .module import ModuleBuilder, Symbol
+from .ownership import CallGraph
+from .runtime import CONTEXT_LIMIT, CONTEXT_LIVE, CONTEXT_SIZE, FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
+
+NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
+SHALLOW = 256 << 10  # how much of the caller's stack a recursive program may use before it moves to one of its own
+
+
+def results_of(graph: Graph) -> tuple:
+    t = graph.result_type
+    return t.elems if isinstance(t, Tuple) else (t,)
+
+
+def slots_of(t) -> int:
+    if isinstance(t, Array):
+        return 1 + t.rank
+    if isinstance(t, Scalar):
+        return 1
+    raise TypeError(f"a value of type {t} at the boundary of a program")
+
+
+def build(graph: Graph) -> ModuleBuilder:
+    """The program's LLVM module, not optimised."""
+    m = ModuleBuilder(graph.name)
+    calls = CallGraph(graph)
+    for g in calls.graphs:
+        declare(m, g)
+    for g in calls.graphs:
+        Lowering(m, g, calls).run()
+    _Entry(m, graph, calls).run()
+    return m
+
+
+class _Entry(Context):
+    """body(args, results, limit), and run(args, results), which finds a stack for it."""
+
+    def __init__(self, m: ModuleBuilder, graph: Graph, calls: CallGraph):
+        fn = ll.Function(m.module, ll.FunctionType(I64, [PTR, PTR, PTR]), "body")
+        super().__init__(m, fn)
+        self.graph, self.calls = graph, calls
+        self.args, self.results, self.limit = fn.args
+
+    def run(self) -> None:
+        b, g = self.b, self.graph
+        start = b.block
+        self.context = self.alloca(ll.ArrayType(I64, CONTEXT_SIZE // 8), "context")
+        b.store(i64(0), self.context)
+        self.store(NULL, self.context, CONTEXT_LIVE)
+        self.store(self.limit, self.context, CONTEXT_LIMIT)
+        at, args = 0, []
+        for p in g.params:
+            args += flatten(self._argument(p.type, at), p.type)
+            at += slots_of(p.type)
+        out = b.call(self.module.functions[g], [self.context, *args], cconv="fastcc")
+        if g in self.calls.raising:
+            self.check(b.icmp_unsigned("==", b.load(self.context, typ=I64), i64(0)))
+        self._results(out)
+        b.position_at_end(self.entry)
+        b.branch(start)
+        self._failed()
+        self._run()
+
+    def _argument(self, t, at: int):
+        b = self.b
+        if isinstance(t, Array):
+            data = self.load(self.args, 8 * at, PTR)
+            dims = tuple(i64(d) if d is not None else self.load(self.args, 8 * (at + 1 + k), I64) for k, d in enumerate(t.shape))
+            return ArrayValue(NULL, data, dims, t)
+        if t.dtype == "bool":
+            return b.icmp_unsigned("!=", self.load(self.args, 8 * at, I64), i64(0))
+        return self.load(self.args, 8 * at, REGISTER[t.dtype])
+
+    def _results(self, out) -> None:
+        b, t = self.b, self.graph.result_type
+        n = len(out.type.elements) if isinstance(out.type, ll.LiteralStructType) else 0
+        value = unflatten(t, [b.extract_value(out, k) for k in range(n)])
+        values = value if isinstance(t, Tuple) else (value,)
+        values = [self._owned(v) if isinstance(v, ArrayValue) else v for v in values]
+        at = 0
+        for v, r in zip(values, results_of(self.graph), strict=True):
+            if isinstance(r, Array):
+                b.call(self.module.runtime("rt_detach"), [v.obj])
+                self.store(v.obj, self.results, 8 * at)
+                for k, d in enumerate(v.dims):
+                    self.store(d, self.results, 8 * (at + 1 + k))
+            elif r.dtype == "bool":
+                self.store(b.zext(v, I64), self.results, 8 * at)
+            else:
+                self.store(v, self.results, 8 * at)
+            at += slots_of(r)
+        # nothing should be left: what is, a test finds in the slot after the results
+        left = b.load(self.offset(self.context, CONTEXT_LIVE), typ=PTR)
+        b.store(b.ptrtoint(left, I64), self.offset(self.results, 8 * at))
+        b.ret(i64(0))
+
+    def _owned(self, x: ArrayValue) -> ArrayValue:
+        """A result whose memory belongs to nobody else: neither an argument nor a second result."""
+        b, keep, copy, done = self.b, *map(self.block, ("counted", "copy", "owned"))
+        b.cbranch(b.icmp_unsigned("!=", x.obj, NULL), keep, copy)
+        b.position_at_end(keep)
+        b.cbranch(b.icmp_unsigned("==", b.load(x.obj, typ=I64), i64(1)), done, copy)
+        b.position_at_end(copy)
+        size = b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
+        fresh = b.call(self.module.runtime("rt_unique"), [self.context, x.obj, x.data, size])
+        self.check(b.icmp_unsigned("!=", fresh, NULL))
+        copied = b.block
+        b.branch(done)
+        b.position_at_end(done)
+        obj = b.phi(PTR)
+        obj.add_incoming(x.obj, keep)
+        obj.add_incoming(fresh, copied)
+        return ArrayValue(obj, self.offset(obj, DATA), x.dims, x.type)
+
+    def _failed(self) -> None:
+        """The error's values go where the results would; what is alive is freed."""
+        b = self.b
+        b.position_at_end(self.error)
+        for k in range(4):
+            b.store(self.load(self.context, 8 + 8 * k, I64), self.offset(self.results, 8 * k))
+        b.call(self.module.runtime("rt_end"), [self.context])
+        b.ret(b.load(self.context, typ=I64))
+
+    def _run(self) -> None:
+        fn = ll.Function(self.module.module, ll.FunctionType(I64, [PTR, PTR]), "run")
+        b = ll.IRBuilder(fn.append_basic_block())
+        args, results = fn.args
+        if not self.calls.recursive:
+            b.ret(b.call(self.fn, [args, results, NULL]))
+            return
+        # A shallow recursion needs no stack of its own.  One that turns out deep starts again on one: programs are pure.
+        deep = ll.GlobalVariable(self.module.module, I32, "deep")
+        deep.linkage, deep.initializer = "internal", ll.Constant(I32, 0)
+        deep = Symbol(deep)
+        again = fn.append_basic_block("again")
+        done = fn.append_basic_block("done")
+        first = fn.append_basic_block("first")
+        b.cbranch(b.icmp_unsigned("==", b.load_atomic(deep, "monotonic", 4, typ=I32), ll.Constant(I32, 0)), first, again)
+        b.position_at_end(first)
+        sp = b.call(self.module.external("llvm.stacksave.p0", ll.FunctionType(PTR, [])), [])
+        limit = b.gep(sp, [i64(-SHALLOW)], source_etype=ll.IntType(8))
+        error = b.call(self.fn, [args, results, limit])
+        b.cbranch(b.icmp_unsigned("==", error, i64(RECURSION_ERROR)), again, done)
+        b.position_at_end(again)
+        b.store_atomic(ll.Constant(I32, 1), deep, "monotonic", 4)
+        b.ret(b.call(self.module.runtime("rt_deep"), [Symbol(self.fn), args, results]))
+        b.position_at_end(done)
+        b.ret(error)
+
+
+class Program:
+    """The compiled entry graph: `program(leaves)` is the list of its results' leaves."""
+
+    def __init__(self, graph: Graph):
+        self.params = [p.type for p in graph.params]
+        self.results = results_of(graph)
+        with jit.LOCK:
+            m = build(graph)
+            imports = dict(m.imports)
+            available = runtime.addresses()
+            imports.update((s, available[s]) for s in available if s in m.module.globals)
+            self._library = jit.link(jit.optimise(jit.parse(str(m.module))), imports, ["run"], graph.name)
+        self._keep = m.keep
+        self._errors = m.errors
+        self.address = self._library["run"]
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.address)
+        self._slots = sum(map(slots_of, self.params)), max(sum(map(slots_of, self.results)), 4) + 1
+
+    def __call__(self, leaves) -> list:
+        args, results = np.zeros(self._slots[0], np.int64), np.zeros(self._slots[1], np.int64)
+        kept = _pack(args, self.params, leaves)
+        error = self._run(args.ctypes.data, results.ctypes.data)
+        del kept
+        if error:
+            self.fail(error, *results[:4].tolist())
+        return self._unpack(results)
+
+    def _unpack(self, slots) -> list:
+        out, at = [], 0
+        for t in self.results:
+            if isinstance(t, Array):
+                shape = tuple(slots[at + 1 : at + 1 + t.rank].tolist())
+                out.append(adopt(int(slots[at]), shape, NUMPY[t.dtype]))
+            else:
+                out.append(slots[at : at + 1].view(NUMPY[t.dtype])[0])
+            at += slots_of(t)
+        self.leaked = bool(slots[at])
+        return out
+
+    def fail(self, error: int, *values) -> None:
+        """Raise the exception that the code noted as `error`; `values` are the bits of those in its message."""
+        if error == MEMORY_ERROR:
+            raise MemoryError("out of memory in compiled code")
+        if error == RECURSION_ERROR:
+            raise RecursionError("maximum recursion depth exceeded in compiled code")
+        exception, message, dtypes, span = self._errors[error - FIRST_ERROR]
+        if isinstance(exception, str):
+            exception = getattr(builtins, exception)
+        shown = [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)]
+        e = exception(message.format(*shown)) if message else exception()
+        if span is not None:
+            source = linecache.getline(span.file, span.line).strip()
+            e.add_note(f'File "{span.file}", line {span.line}' + (f"\n    {source}" if source else ""))
+        raise e
+
+
+def _from_bits(bits: int, dtype: str):
+    value = np.array([bits], np.int64).view(NUMPY[dtype])[0]
+    return value if dtype == "f32" else value.item()
+
+
+def _pack(slots, types, leaves) -> list:
+    """Fill the argument slots; the result keeps their memory alive."""
+    at, keep = 0, []
+    for t, x in zip(types, leaves, strict=True):
+        if isinstance(t, Array):
+            a = np.require(x, NUMPY[t.dtype], ["C", "A"])
+            if a.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, a.shape, strict=True)):
+                raise TypeError(f"an array of shape {a.shape} where {t} is compiled")
+            keep.append(a)
+            slots[at] = a.ctypes.data
+            slots[at + 1 : at + 1 + t.rank] = a.shape
+        elif t.dtype in ("bool", "i64", "i32"):
+            slots[at] = int(x)
+        else:
+            slots[at : at + 1].view(NUMPY[t.dtype])[0] = x
+        at += slots_of(t)
+    return keep
+
+
+class _Memory:
+    """Owns the memory of a result; an array over it keeps it alive."""
+
+    def __init__(self, obj: int, shape, dtype):
+        self.obj = obj
+        self.__array_interface__ = {"data": (obj + DATA, False), "shape": shape, "typestr": dtype.str, "version": 3}
+
+    def __del__(self):
+        runtime.dispose(self.obj)
+
+
+def adopt(obj: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
+    """The array result in the object `obj`, which it takes over."""
+    return np.asarray(_Memory(obj, shape, dtype))
+
+
+def llvm_text(graph: Graph, optimised: bool = True) -> str:
+    """The LLVM IR of a program."""
+    with jit.LOCK:
+        m = jit.parse(str(build(graph).module))
+        return str(jit.optimise(m) if optimised else m)
+
+
+def asm_text(graph: Graph) -> str:
+    """The assembly of a program, for this computer."""
+    with jit.LOCK:
+        return jit.assembly(jit.optimise(jit.parse(str(build(graph).module))))
+

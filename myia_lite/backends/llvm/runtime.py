@@ -1,0 +1,520 @@
+"""The run-time system, in LLVM IR: counted heap objects, a pool of large buffers, deep stacks.
+
+A call's *context* is a struct on the stack of its entry function:
+    0: the id of the error that was raised, or 0      8..40: the values in its message
+    40: the first of the live objects of this call    48: how far down the stack may grow (null: anywhere)
+A heap object has a header:
+    0: reference count    8: bytes allocated    16: `children(obj, &worklist)`, which drops what the object holds, or null
+    24, 32: the next live object of the call, and the pointer that points here     40, 48: length and capacity of a stack
+All objects of a call are linked, so that an error can return at once and the entry function frees what is left.  Objects
+never cross threads within a call: counts are not atomic.  The pool is shared by threads and guarded by a try-lock: where
+it is taken, malloc and free do the work, so that no thread, and no forked child, ever waits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from . import jit
+
+MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
+CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
+LARGE = 1 << 20  # objects of at least as many bytes go through the pool
+POOL_SLOTS, POOL_BYTES = 16, 512 << 20
+
+TEXT = f"""
+%Slot = type {{ i64, ptr }}
+@pool = internal global [{POOL_SLOTS} x %Slot] zeroinitializer, align 64
+@pooled = internal global i64 0
+@cursor = internal global i64 0
+@lock = internal global i32 0, align 64
+
+declare noalias ptr @malloc(i64)
+declare noalias ptr @aligned_alloc(i64, i64)
+declare noalias ptr @realloc(ptr, i64)
+declare void @free(ptr)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare ptr @llvm.frameaddress.p0(i32)
+declare i32 @pthread_attr_init(ptr)
+declare i32 @pthread_attr_destroy(ptr)
+declare i32 @pthread_attr_setstacksize(ptr, i64)
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_join(i64, ptr)
+declare ptr @PyCapsule_GetPointer(ptr, ptr)
+
+; a pooled buffer of between `least` and `most` bytes, or null
+define internal ptr @pool_take(i64 %least, i64 %most) {{
+entry:
+  %any = load i64, ptr @pooled
+  %none = icmp eq i64 %any, 0
+  br i1 %none, label %no, label %try
+try:
+  %held = atomicrmw xchg ptr @lock, i32 1 acquire
+  %free = icmp eq i32 %held, 0
+  br i1 %free, label %scan, label %no
+scan:
+  %i = phi i64 [0, %try], [%i1, %next]
+  %at = getelementptr %Slot, ptr @pool, i64 %i
+  %size = load i64, ptr %at
+  %enough = icmp uge i64 %size, %least
+  %fits = icmp ule i64 %size, %most
+  %ok = and i1 %enough, %fits
+  br i1 %ok, label %found, label %next
+next:
+  %i1 = add i64 %i, 1
+  %more = icmp ult i64 %i1, {POOL_SLOTS}
+  br i1 %more, label %scan, label %unlock
+found:
+  %pp = getelementptr i8, ptr %at, i64 8
+  %p = load ptr, ptr %pp
+  store i64 0, ptr %at
+  store ptr null, ptr %pp
+  %rest = sub i64 %any, %size
+  %now = load i64, ptr @pooled
+  %left = sub i64 %now, %size
+  store i64 %left, ptr @pooled
+  %b = getelementptr i8, ptr %p, i64 8
+  store i64 %size, ptr %b
+  br label %unlock
+unlock:
+  %r = phi ptr [%p, %found], [null, %next]
+  store atomic i32 0, ptr @lock release, align 4
+  ret ptr %r
+no:
+  ret ptr null
+}}
+
+; keep a large buffer for later calls; the one it displaces, or it itself, is freed
+define internal void @pool_put(ptr %p, i64 %size) {{
+entry:
+  %huge = icmp ugt i64 %size, {POOL_BYTES}
+  br i1 %huge, label %no, label %try
+try:
+  %held = atomicrmw xchg ptr @lock, i32 1 acquire
+  %free = icmp eq i32 %held, 0
+  br i1 %free, label %scan, label %no
+scan:
+  %i = phi i64 [0, %try], [%i1, %next]
+  %at = getelementptr %Slot, ptr @pool, i64 %i
+  %s = load i64, ptr %at
+  %empty = icmp eq i64 %s, 0
+  br i1 %empty, label %place, label %next
+next:
+  %i1 = add i64 %i, 1
+  %more = icmp ult i64 %i1, {POOL_SLOTS}
+  br i1 %more, label %scan, label %evict
+evict:
+  %c = load i64, ptr @cursor
+  br label %place
+place:
+  %k = phi i64 [%i, %scan], [%c, %evict]
+  %c1 = add i64 %k, 1
+  %c2 = urem i64 %c1, {POOL_SLOTS}
+  store i64 %c2, ptr @cursor
+  %slot = getelementptr %Slot, ptr @pool, i64 %k
+  %old = load i64, ptr %slot
+  %pp = getelementptr i8, ptr %slot, i64 8
+  %oldp = load ptr, ptr %pp
+  %total = load i64, ptr @pooled
+  %t1 = sub i64 %total, %old
+  %t2 = add i64 %t1, %size
+  %over = icmp ugt i64 %t2, {POOL_BYTES}
+  br i1 %over, label %full, label %keep
+keep:
+  store i64 %size, ptr %slot
+  store ptr %p, ptr %pp
+  store i64 %t2, ptr @pooled
+  store atomic i32 0, ptr @lock release, align 4
+  call void @free(ptr %oldp)
+  ret void
+full:
+  ; also give up a buffer, so that sizes no longer in use do not stay for ever
+  %v = getelementptr %Slot, ptr @pool, i64 %c2
+  %vs = load i64, ptr %v
+  %vpp = getelementptr i8, ptr %v, i64 8
+  %vp = load ptr, ptr %vpp
+  store i64 0, ptr %v
+  store ptr null, ptr %vpp
+  %t3 = sub i64 %total, %vs
+  store i64 %t3, ptr @pooled
+  store atomic i32 0, ptr @lock release, align 4
+  call void @free(ptr %vp)
+  br label %no
+no:
+  call void @free(ptr %p)
+  ret void
+}}
+
+define internal ptr @out_of_memory(ptr %ctx) cold noinline {{
+  store i64 {MEMORY_ERROR}, ptr %ctx
+  ret ptr null
+}}
+
+define internal void @link(ptr %ctx, ptr %obj) alwaysinline {{
+  %head = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
+  %first = load ptr, ptr %head
+  %next = getelementptr i8, ptr %obj, i64 24
+  %back = getelementptr i8, ptr %obj, i64 32
+  store ptr %first, ptr %next
+  store ptr %head, ptr %back
+  store ptr %obj, ptr %head
+  %z = icmp eq ptr %first, null
+  br i1 %z, label %done, label %some
+some:
+  %fb = getelementptr i8, ptr %first, i64 32
+  store ptr %next, ptr %fb
+  br label %done
+done:
+  ret void
+}}
+
+define internal void @unlink(ptr %obj) alwaysinline {{
+  %np = getelementptr i8, ptr %obj, i64 24
+  %bp = getelementptr i8, ptr %obj, i64 32
+  %next = load ptr, ptr %np
+  %back = load ptr, ptr %bp
+  %z = icmp eq ptr %back, null
+  br i1 %z, label %done, label %linked
+linked:
+  store ptr %next, ptr %back
+  %nz = icmp eq ptr %next, null
+  br i1 %nz, label %done, label %some
+some:
+  %nb = getelementptr i8, ptr %next, i64 32
+  store ptr %back, ptr %nb
+  br label %done
+done:
+  ret void
+}}
+
+define void @rt_dispose(ptr %obj) {{
+  %bp = getelementptr i8, ptr %obj, i64 8
+  %bytes = load i64, ptr %bp
+  %large = icmp uge i64 %bytes, {LARGE}
+  br i1 %large, label %pool, label %small
+pool:
+  call void @pool_put(ptr %obj, i64 %bytes)
+  ret void
+small:
+  call void @free(ptr %obj)
+  ret void
+}}
+
+define void @rt_capsule_dispose(ptr %capsule) {{
+  %obj = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr null)
+  call void @rt_dispose(ptr %obj)
+  ret void
+}}
+
+define noalias ptr @rt_alloc(ptr %ctx, i64 %size, i64 %header, ptr %children) {{
+entry:
+  %absurd = icmp ugt i64 %size, {1 << 47}
+  br i1 %absurd, label %no, label %sane
+sane:
+  %total = add i64 %size, %header
+  %large = icmp uge i64 %total, {LARGE}
+  br i1 %large, label %pool, label %small
+pool:
+  %most = shl i64 %total, 1
+  %old = call ptr @pool_take(i64 %total, i64 %most)
+  %got = icmp ne ptr %old, null
+  br i1 %got, label %have, label %aligned
+small:
+  %tiny = icmp ult i64 %total, 2048
+  br i1 %tiny, label %plain, label %aligned
+plain:
+  %m = call ptr @malloc(i64 %total)
+  br label %fresh
+aligned:
+  %up = add i64 %total, 63
+  %rounded = and i64 %up, -64
+  %a = call ptr @aligned_alloc(i64 64, i64 %rounded)
+  br label %fresh
+fresh:
+  %new = phi ptr [%m, %plain], [%a, %aligned]
+  %bytes = phi i64 [%total, %plain], [%rounded, %aligned]
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %no, label %note
+note:
+  %bp = getelementptr i8, ptr %new, i64 8
+  store i64 %bytes, ptr %bp
+  br label %have
+have:
+  %obj = phi ptr [%new, %note], [%old, %pool]
+  store i64 1, ptr %obj
+  %cp = getelementptr i8, ptr %obj, i64 16
+  store ptr %children, ptr %cp
+  call void @link(ptr %ctx, ptr %obj)
+  ret ptr %obj
+no:
+  %e = call ptr @out_of_memory(ptr %ctx)
+  ret ptr %e
+}}
+
+; drop an object whose count is 1, and what only it holds, however long the chain
+define void @rt_free(ptr %ctx, ptr %obj) {{
+entry:
+  %worklist = alloca ptr
+  store ptr null, ptr %obj
+  store ptr %obj, ptr %worklist
+  br label %loop
+loop:
+  %q = load ptr, ptr %worklist
+  %end = icmp eq ptr %q, null
+  br i1 %end, label %done, label %one
+one:
+  %rest = load ptr, ptr %q
+  store ptr %rest, ptr %worklist
+  %cp = getelementptr i8, ptr %q, i64 16
+  %children = load ptr, ptr %cp
+  %leaf = icmp eq ptr %children, null
+  br i1 %leaf, label %drop, label %inner
+inner:
+  call void %children(ptr %q, ptr %worklist)
+  br label %drop
+drop:
+  call void @unlink(ptr %q)
+  call void @rt_dispose(ptr %q)
+  br label %loop
+done:
+  ret void
+}}
+
+; give up one reference to an object known not to be null
+define internal void @drop(ptr %ctx, ptr %obj) {{
+  %rc = load i64, ptr %obj
+  %last = icmp eq i64 %rc, 1
+  br i1 %last, label %free, label %dec
+free:
+  call void @rt_free(ptr %ctx, ptr %obj)
+  ret void
+dec:
+  %r = sub i64 %rc, 1
+  store i64 %r, ptr %obj
+  ret void
+}}
+
+; a copy of an array's `bytes` bytes at `data` that nobody else holds, for the reference to `obj`
+define noalias ptr @rt_unique(ptr %ctx, ptr %obj, ptr %data, i64 %bytes) {{
+  %new = call ptr @rt_alloc(ptr %ctx, i64 %bytes, i64 64, ptr null)
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %no, label %copy
+no:
+  ret ptr null
+copy:
+  %to = getelementptr i8, ptr %new, i64 64
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %data, i64 %bytes, i1 false)
+  %foreign = icmp eq ptr %obj, null
+  br i1 %foreign, label %done, label %give
+give:
+  call void @drop(ptr %ctx, ptr %obj)
+  br label %done
+done:
+  ret ptr %new
+}}
+
+; a buffer with the first `len` frames of `obj` (null: none) that nobody else holds and that has room for one more, for the
+; reference to `obj`; `retain(obj)` counts the references in the frames of a copy, null where frames hold none
+define ptr @rt_push_slow(ptr %ctx, ptr %obj, i64 %len, i64 %size, ptr %children, ptr %retain) {{
+entry:
+  %empty = icmp eq ptr %obj, null
+  br i1 %empty, label %fresh, label %held
+held:
+  %rc = load i64, ptr %obj
+  %unique = icmp eq i64 %rc, 1
+  br i1 %unique, label %grow, label %fresh
+fresh:
+  %len1 = add i64 %len, 1
+  %twice = shl i64 %len1, 1
+  %few = icmp ult i64 %twice, 16
+  %cap = select i1 %few, i64 16, i64 %twice
+  %bytes = mul i64 %cap, %size
+  %new = call ptr @rt_alloc(ptr %ctx, i64 %bytes, i64 64, ptr %children)
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %no, label %copy
+copy:
+  %lp = getelementptr i8, ptr %new, i64 40
+  store i64 %len, ptr %lp
+  %kp = getelementptr i8, ptr %new, i64 48
+  store i64 %cap, ptr %kp
+  br i1 %empty, label %done, label %move
+move:
+  %to = getelementptr i8, ptr %new, i64 64
+  %from = getelementptr i8, ptr %obj, i64 64
+  %used = mul i64 %len, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %used, i1 false)
+  %plain = icmp eq ptr %retain, null
+  br i1 %plain, label %give, label %count
+count:
+  call void %retain(ptr %new)
+  br label %give
+give:
+  call void @drop(ptr %ctx, ptr %obj)
+  br label %done
+done:
+  ret ptr %new
+grow:
+  %ckp = getelementptr i8, ptr %obj, i64 48
+  %ocap = load i64, ptr %ckp
+  %obp = getelementptr i8, ptr %obj, i64 8
+  %obytes = load i64, ptr %obp
+  %ncap = shl i64 %ocap, 1
+  %npay = mul i64 %ncap, %size
+  %nbytes = add i64 %npay, 64
+  %absurd = icmp ugt i64 %nbytes, {1 << 47}
+  br i1 %absurd, label %oom, label %g1
+g1:
+  %was = icmp ult i64 %obytes, {LARGE}
+  %is = icmp uge i64 %nbytes, {LARGE}
+  %crosses = and i1 %was, %is
+  br i1 %crosses, label %pool, label %realloc
+pool:
+  ; the first growth into a large buffer: one of an earlier call is likely to have the final size
+  %p = call ptr @pool_take(i64 %nbytes, i64 -1)
+  %nop = icmp eq ptr %p, null
+  br i1 %nop, label %realloc, label %usepool
+usepool:
+  %pbp = getelementptr i8, ptr %p, i64 8
+  %pbytes = load i64, ptr %pbp
+  call void @llvm.memcpy.p0.p0.i64(ptr %p, ptr %obj, i64 %obytes, i1 false)
+  store i64 %pbytes, ptr %pbp
+  call void @free(ptr %obj)
+  %proom = sub i64 %pbytes, 64
+  %pcap = udiv i64 %proom, %size
+  br label %relink
+realloc:
+  %r = call ptr @realloc(ptr %obj, i64 %nbytes)
+  %rn = icmp eq ptr %r, null
+  br i1 %rn, label %oom, label %realloced
+realloced:
+  %rbp = getelementptr i8, ptr %r, i64 8
+  store i64 %nbytes, ptr %rbp
+  br label %relink
+relink:
+  %g = phi ptr [%p, %usepool], [%r, %realloced]
+  %gcap = phi i64 [%pcap, %usepool], [%ncap, %realloced]
+  %gkp = getelementptr i8, ptr %g, i64 48
+  store i64 %gcap, ptr %gkp
+  %gnp = getelementptr i8, ptr %g, i64 24
+  %gbp = getelementptr i8, ptr %g, i64 32
+  %back = load ptr, ptr %gbp
+  store ptr %g, ptr %back
+  %next = load ptr, ptr %gnp
+  %last = icmp eq ptr %next, null
+  br i1 %last, label %grown, label %fix
+fix:
+  %nb = getelementptr i8, ptr %next, i64 32
+  store ptr %gnp, ptr %nb
+  br label %grown
+grown:
+  ret ptr %g
+oom:
+  %e = call ptr @out_of_memory(ptr %ctx)
+  ret ptr null
+no:
+  ret ptr null
+}}
+
+; an object leaves the call: it is freed by whoever gets it, with rt_dispose
+define void @rt_detach(ptr %obj) {{
+  call void @unlink(ptr %obj)
+  %bp = getelementptr i8, ptr %obj, i64 32
+  store ptr null, ptr %bp
+  ret void
+}}
+
+; free all objects of the call that are left, and count them: 0 unless an error was raised
+define i64 @rt_end(ptr %ctx) {{
+entry:
+  %head = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
+  %first = load ptr, ptr %head
+  br label %loop
+loop:
+  %q = phi ptr [%first, %entry], [%next, %one]
+  %n = phi i64 [0, %entry], [%n1, %one]
+  %end = icmp eq ptr %q, null
+  br i1 %end, label %done, label %one
+one:
+  %np = getelementptr i8, ptr %q, i64 24
+  %next = load ptr, ptr %np
+  call void @rt_dispose(ptr %q)
+  %n1 = add i64 %n, 1
+  br label %loop
+done:
+  ret i64 %n
+}}
+
+; run body(args, results, limit) on a thread with as large a stack as there is
+define internal ptr @deep_main(ptr %job) {{
+  %sp = call ptr @llvm.frameaddress.p0(i32 0)
+  %s = ptrtoint ptr %sp to i64
+  %sizep = getelementptr i64, ptr %job, i64 3
+  %size = load i64, ptr %sizep
+  %room = sub i64 %size, 524288
+  %limit = sub i64 %s, %room
+  %l = inttoptr i64 %limit to ptr
+  %fn = load ptr, ptr %job
+  %ap = getelementptr i64, ptr %job, i64 1
+  %args = load ptr, ptr %ap
+  %rp = getelementptr i64, ptr %job, i64 2
+  %res = load ptr, ptr %rp
+  %r = call i64 %fn(ptr %args, ptr %res, ptr %l)
+  %out = getelementptr i64, ptr %job, i64 4
+  store i64 %r, ptr %out
+  ret ptr null
+}}
+
+define i64 @rt_deep(ptr %fn, ptr %args, ptr %res) {{
+entry:
+  %job = alloca [5 x i64]
+  %attr = alloca [32 x i64], align 16
+  %thread = alloca i64
+  store ptr %fn, ptr %job
+  %ap = getelementptr i64, ptr %job, i64 1
+  store ptr %args, ptr %ap
+  %rp = getelementptr i64, ptr %job, i64 2
+  store ptr %res, ptr %rp
+  %sizep = getelementptr i64, ptr %job, i64 3
+  %i = call i32 @pthread_attr_init(ptr %attr)
+  br label %try
+try:
+  %size = phi i64 [{1 << 30}, %entry], [%less, %failed]
+  store i64 %size, ptr %sizep
+  %s = call i32 @pthread_attr_setstacksize(ptr %attr, i64 %size)
+  %c = call i32 @pthread_create(ptr %thread, ptr %attr, ptr @deep_main, ptr %job)
+  %ok = icmp eq i32 %c, 0
+  br i1 %ok, label %wait, label %failed
+failed:
+  %less = lshr i64 %size, 1
+  %again = icmp uge i64 %less, {4 << 20}
+  br i1 %again, label %try, label %no
+wait:
+  %t = load i64, ptr %thread
+  %j = call i32 @pthread_join(i64 %t, ptr null)
+  %out = getelementptr i64, ptr %job, i64 4
+  %r = load i64, ptr %out
+  br label %done
+no:
+  br label %done
+done:
+  %result = phi i64 [%r, %wait], [{RECURSION_ERROR}, %no]
+  %d = call i32 @pthread_attr_destroy(ptr %attr)
+  ret i64 %result
+}}
+"""
+EXPORTS = ("rt_alloc", "rt_free", "rt_unique", "rt_push_slow", "rt_detach", "rt_end", "rt_deep", "rt_dispose", "rt_capsule_dispose")
+_library = None
+
+
+def addresses() -> dict[str, int]:
+    """The run-time system's functions; compiled on first use, under the compiler's lock."""
+    global _library
+    with jit.LOCK:
+        if _library is None:
+            get_pointer = ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p).value
+            _library = jit.link(jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime")
+        return {name: _library[name] for name in EXPORTS}
+
+
+def dispose(obj: int) -> None:
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses()["rt_dispose"])(obj)
