@@ -152,8 +152,13 @@ def dict_with_run_time_keys(x):
 
 
 @rejected(3.0, kind=SyntaxError)
-def generator_expression_sum(x):
-    return sum(v * x for v in (1.0, 2.0))  # here
+def comprehension_with_if(x):
+    return sum([v * x for v in (1.0, 2.0) if v > 1])  # here
+
+
+@rejected(3.0, kind=SyntaxError)
+def dict_comprehension(x):
+    return {k: x for k in ("a", "b")}["a"]  # here
 
 
 @rejected(3.0, kind=SyntaxError)

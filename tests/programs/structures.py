@@ -166,6 +166,23 @@ def list_result(x, y):
     return [x, [y, x + y]] + [1.0]
 
 
+@program((1.5, 2.5), wrt=(0, 1))
+def list_comprehension(x, y):
+    values = [v * x for v in (x, y, 1.0)]
+    return values[0] + values[1] * values[2]
+
+
+@program((V,), wrt=0)
+def list_comprehension_over_array(a):
+    return np.array([v * v * k for k, v in enumerate(a)])
+
+
+@program((1.5, 2.5), wrt=(0, 1))
+def generator_expressions(x, y):
+    a, b = tuple(v * x for v in (x, y))
+    return sum(v * v for v in (a, b)) + max(v - y for v in (a, b, x))
+
+
 @program(({"w": 2.0, "b": 3.0}, 1.5), wrt=(0, 1))
 def dict_argument(p, x):
     return p["w"] * x + p["b"] * p["b"]
