@@ -1,8 +1,8 @@
 """From typed graphs to callables.
 
-In comes a closed typed graph without `grad` nodes, before or after optimisation; out goes a function from the list of the
-values of its parameters to the list of the leaves of its result.  Guaranteed: all back ends agree with `interp`, in values
-(up to rounding) and in the exceptions they raise, and none writes into its arguments.
+In comes a closed typed graph without `grad` nodes, before or after optimisation; out goes a function from the list of
+the values of its parameters to the list of the leaves of its result.  Guaranteed: all back ends agree with `interp`, in
+values (up to rounding) and in the exceptions they raise, and none writes into its arguments.
 """
 
 from __future__ import annotations

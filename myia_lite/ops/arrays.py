@@ -2,7 +2,8 @@
 
 Sizes: an attribute `shape` holds a None for each dim that only the running program knows; its value is then an i64
 argument at the end of the argument list, in order (`*dyn`).  Indexes are non-negative and in range: inference emits the
-normalisation and the `guard`.  Primitives marked `in_place` consume argument 0 and write into it where nobody else holds it.
+normalisation and the `guard`.  Primitives marked `in_place` consume argument 0 and write into it where nobody else
+holds it.
 
 Reverse rules take sizes from types, and from `dim` where only the running program knows them: an array itself is named
 only where its elements matter, since what a rule names is kept for the reverse pass.  A rule that both reads and writes
@@ -18,7 +19,6 @@ import numpy as np
 from ..ir import I64, Array, Constant, Scalar, constant, shape_of, shaped, with_dtype
 from .define import array, define, expect, is_index, same, sized
 from .elementwise import bit_and, cast, eq, floordiv, gt, logical_not, lt, minimum, mod, select
-
 
 
 def dims(x, axes=None) -> tuple[tuple, list]:
@@ -121,7 +121,10 @@ def _concat_type(types, attrs, graphs):
     rest = list(first.shape)
     for t in types:
         for k, d in enumerate(t.shape):
-            expect(k == axis or d is None or rest[k] is None or d == rest[k], f"pieces of shape {first.shape} and {t.shape}")
+            expect(
+                k == axis or d is None or rest[k] is None or d == rest[k],
+                f"pieces of shape {first.shape} and {t.shape}",
+            )
             rest[k] = d if rest[k] is None else rest[k]
     return Array(first.dtype, (*rest[:axis], total, *rest[axis + 1 :]))
 
@@ -151,7 +154,9 @@ transpose = define(
     value=lambda x, perm: np.array(x.transpose(perm), order="C"),
     vjp=lambda y_bar, y, x, perm: (transpose(y_bar, perm=inverse(perm)),),
 )
-concat = define("concat", _concat_type, "concat[axis](*xs)", value=lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp)
+concat = define(
+    "concat", _concat_type, "concat[axis](*xs)", value=lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp
+)
 dim = define(
     "dim",
     lambda types, attrs, graphs: (expect(attrs["axis"] < array(types[0]).rank, "no such axis"), I64)[1],
@@ -307,7 +312,7 @@ def _scatter_set_vjp(y_bar, y, x, v, *idx):
 slice = define(
     "slice",
     _slice_type,
-    "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are non-zero ints, maybe negative",
+    "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are non-zero ints, also negative",
     value=_slice,
     vjp_into=lambda x_bar, y_bar, y, x, *args, steps, shape: slice_add(x_bar, y_bar, *args[: len(steps)], steps=steps),
 )

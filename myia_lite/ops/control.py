@@ -21,7 +21,7 @@ def _call_type(types, attrs, graphs):
 
 
 def joined(a, b):
-    """The type of a value that comes from either of two branches: `never` gives way, a dim known on one side only is unknown."""
+    """The type of a value from either of two branches: `never` gives way, a dim known on one side only is unknown."""
     from ..ir import Array
 
     if a is Never or a == b:
@@ -62,14 +62,25 @@ def _make_type(types, attrs, graphs):
 call = define("call", _call_type, "call @g(args): a closed graph")
 loop = define("loop", _call_type, "loop @L(args) { L }: enter a local graph that `recur`s to itself", nests=True)
 recur = define("recur", _call_type, "recur @L(args): the next trip; in tail position inside L only")
-switch = define("switch", _switch_type, "switch(c) { then; else }: call one of two local graphs without parameters", nests=True)
-case = define("case", _case_type, "case(v) { a graph per variant, in order, whose parameters are its fields }", nests=True)
+switch = define(
+    "switch", _switch_type, "switch(c) { then; else }: call one of two local graphs without parameters", nests=True
+)
+case = define(
+    "case", _case_type, "case(v) { a graph per variant, in order, whose parameters are its fields }", nests=True
+)
 tuple_ = define("tuple", lambda types, attrs, graphs: Tuple(tuple(types)), "tuple(*xs)", value=lambda *xs: xs)
-get = define("get", lambda types, attrs, graphs: types[0].elems[attrs["index"]], "get[index](t)", value=lambda t, index: t[index])
+get = define(
+    "get", lambda types, attrs, graphs: types[0].elems[attrs["index"]], "get[index](t)", value=lambda t, index: t[index]
+)
 make = define("make", _make_type, "make[sum, tag](*fields)", value=lambda *fields, sum, tag: (tag, fields))
 
 # On the reference back end a stack is a linked list of (rest, top, length), and () is empty: a push copies nothing.
-stack_new = define("stack_new", lambda types, attrs, graphs: Stack(attrs["elem"]), "stack_new[elem](): the empty stack", value=lambda elem: ())
+stack_new = define(
+    "stack_new",
+    lambda types, attrs, graphs: Stack(attrs["elem"]),
+    "stack_new[elem](): the empty stack",
+    value=lambda elem: (),
+)
 stack_push = define(
     "stack_push",
     lambda types, attrs, graphs: types[0],
@@ -100,12 +111,19 @@ def _guard_type(types, attrs, graphs):
 guard = define(
     "guard",
     _guard_type,
-    "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name, or that class.  The message "
-    "is a format string: {0}, {1:.3f} … stand for the values as Python numbers, {{ and }} for braces; None: no message",
+    "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name, or that class.  "
+    "The message is a format string: {0}, {1:.3f} … stand for the values as Python numbers, {{ and }} for braces; "
+    "None: no message",
     effect=True,
     zero_derivative="no result",
 )
-raise_ = define("raise", lambda types, attrs, graphs: Never, "raise[exception, message](*values), in tail position: the end of its graph", effect=True, zero_derivative="no result")
+raise_ = define(
+    "raise",
+    lambda types, attrs, graphs: Never,
+    "raise[exception, message](*values), in tail position: the end of its graph",
+    effect=True,
+    zero_derivative="no result",
+)
 
 
 def _grad_type(types, attrs, graphs):
@@ -119,5 +137,6 @@ def _grad_type(types, attrs, graphs):
 grad = define(
     "grad",
     _grad_type,
-    "grad[wrt] @g(args) -> (results of g…, gradient of its first result, a float scalar, in each argument of `wrt`); `ad` expands it",
+    "grad[wrt] @g(args) -> (results of g…, gradient of its first result, a float scalar, in each argument of `wrt`); "
+    "`ad` expands it",
 )

@@ -1,9 +1,8 @@
-"""Elementwise primitives: on scalars, and on arrays of one shape; a scalar operand beside arrays stands for each element.
+"""Elementwise primitives: on scalars, and on arrays of one shape.
 
-In a derivative rule `d` is the cotangent of the result (or the tangent of the argument), `y` the result.
+A scalar operand beside arrays stands for each element.  In a derivative rule `d` is the cotangent of the result (or the tangent of the argument), `y` the result.
 """
 
-# ruff: noqa: E731
 from __future__ import annotations
 
 import math
@@ -18,15 +17,39 @@ NUMBERS = (*INTS, *FLOATS)
 
 
 def _unary(name, value, derivative=None, doc="", kinds=FLOATS, **parts):
-    return define(name, same(kinds), doc or f"{name}(x), elementwise", value=value, derivative=derivative, elementwise=True, **parts)
+    return define(
+        name,
+        same(kinds),
+        doc or f"{name}(x), elementwise",
+        value=value,
+        derivative=derivative,
+        elementwise=True,
+        **parts,
+    )
 
 
 def _binary(name, value, derivative=None, doc="", kinds=NUMBERS, **parts):
-    return define(name, same(kinds), doc or f"{name}(x, y), elementwise", value=value, derivative=derivative, elementwise=True, **parts)
+    return define(
+        name,
+        same(kinds),
+        doc or f"{name}(x, y), elementwise",
+        value=value,
+        derivative=derivative,
+        elementwise=True,
+        **parts,
+    )
 
 
 def _test(name, value, doc="", kinds=None, **parts):
-    return define(name, same(kinds, "bool"), doc or f"{name}, elementwise, a bool", value=value, elementwise=True, zero_derivative="bool result", **parts)
+    return define(
+        name,
+        same(kinds, "bool"),
+        doc or f"{name}, elementwise, a bool",
+        value=value,
+        elementwise=True,
+        zero_derivative="bool result",
+        **parts,
+    )
 
 
 PIECEWISE = "piecewise constant"
@@ -40,25 +63,59 @@ div = _binary("div", np.divide, lambda d, y, a, b: (d / b, -(d * y) / b), kinds=
 neg = _unary("neg", np.negative, lambda d, y, x: (-d,), kinds=NUMBERS)
 install_operators(add, sub, mul, div, neg)
 
-add_overflows = _test("add_overflows", lambda a, b: np.bool_(not -(2**63) <= int(a) + int(b) < 2**63), "does the i64 sum overflow?", ("i64",))
-sub_overflows = _test("sub_overflows", lambda a, b: np.bool_(not -(2**63) <= int(a) - int(b) < 2**63), "does the i64 difference overflow?", ("i64",))
-mul_overflows = _test("mul_overflows", lambda a, b: np.bool_(not -(2**63) <= int(a) * int(b) < 2**63), "does the i64 product overflow?", ("i64",))
-pow_overflows = _test("pow_overflows", lambda a, b: np.bool_(not -(2**63) <= int(a) ** min(int(b), 64 if abs(int(a)) > 1 else 1) < 2**63), "does the i64 power (exponent >= 0) overflow?", ("i64",))
+add_overflows = _test(
+    "add_overflows",
+    lambda a, b: np.bool_(not -(2**63) <= int(a) + int(b) < 2**63),
+    "does the i64 sum overflow?",
+    ("i64",),
+)
+sub_overflows = _test(
+    "sub_overflows",
+    lambda a, b: np.bool_(not -(2**63) <= int(a) - int(b) < 2**63),
+    "does the i64 difference overflow?",
+    ("i64",),
+)
+mul_overflows = _test(
+    "mul_overflows",
+    lambda a, b: np.bool_(not -(2**63) <= int(a) * int(b) < 2**63),
+    "does the i64 product overflow?",
+    ("i64",),
+)
+pow_overflows = _test(
+    "pow_overflows",
+    lambda a, b: np.bool_(
+        not -(2**63) <= int(a) ** min(int(b), 64 if int(a) not in (-1, 0, 1) else int(b) % 2) < 2**63
+    ),
+    "does the i64 power (exponent >= 0) overflow?",
+    ("i64",),
+)
 
-floordiv = _binary("floordiv", np.floor_divide, doc="floor(x / y); integer division by 0 gives 0", zero_derivative=PIECEWISE)
-mod = _binary("mod", np.remainder, lambda d, y, a, b: (d, -(d * floordiv(a, b))), doc="x - floor(x / y) * y, with the sign of y")
-fmod = _binary("fmod", np.fmod, lambda d, y, a, b: (d, -(d * trunc(a / b))), doc="the remainder with the sign of x", kinds=FLOATS)
-ipow = _binary("ipow", lambda a, b: np.power(a, np.maximum(b, 0)), doc="integer power, exponent >= 0", kinds=INTS, zero_derivative="integer result")
+floordiv = _binary(
+    "floordiv", np.floor_divide, doc="floor(x / y); integer division by 0 gives 0", zero_derivative=PIECEWISE
+)
+mod = _binary(
+    "mod", np.remainder, lambda d, y, a, b: (d, -(d * floordiv(a, b))), doc="x - floor(x / y) * y, with the sign of y"
+)
+fmod = _binary(
+    "fmod", np.fmod, lambda d, y, a, b: (d, -(d * trunc(a / b))), doc="the remainder with the sign of x", kinds=FLOATS
+)
+ipow = _binary(
+    "ipow",
+    lambda a, b: np.power(a, np.maximum(b, 0)),
+    doc="integer power, exponent >= 0",
+    kinds=INTS,
+    zero_derivative="integer result",
+)
 powi = define(
     "powi",
     same(FLOATS),
     "x ** n for a static int n",
-    value=lambda x, n: np.power(x, x.dtype.type(n)) if not isinstance(n, int) or abs(n) > 3 or n < 0 else np.power(x, n),
+    value=lambda x, n: np.power(x, x.dtype.type(n)),
     derivative=lambda d, y, x, n: (None if n == 0 else d if n == 1 else d * (powi(x, n=n - 1) * float(n)),),
     elementwise=True,
 )
-# x ** y: where y is 0 the derivative in x is 0; where x is 0 the one in y is 0 (log 0 is never taken).  The exponents and
-# logarithms not selected are kept finite, for a second derivative passes through them too
+# x ** y: where y is 0 the derivative in x is 0; where x is 0 the one in y is 0 (log 0 is never taken).  The exponents
+# and logarithms that are not selected are kept finite, for a second derivative passes through them too
 pow = _binary(
     "pow",
     np.power,
@@ -69,10 +126,17 @@ pow = _binary(
     kinds=FLOATS,
 )
 # by hypot, since x * x + y * y overflows and underflows; at (0, 0) NaN, as in JAX: there is no limit
-atan2 = _binary("atan2", np.arctan2, lambda d, y, a, b: (d * (b / hypot(a, b) / hypot(a, b)), -(d * (a / hypot(a, b) / hypot(a, b)))), kinds=FLOATS)
+atan2 = _binary(
+    "atan2",
+    np.arctan2,
+    lambda d, y, a, b: (d * (b / hypot(a, b) / hypot(a, b)), -(d * (a / hypot(a, b) / hypot(a, b)))),
+    kinds=FLOATS,
+)
 # at (0, 0) the derivative is 0, as that of abs
 hypot = _binary("hypot", np.hypot, lambda d, y, a, b: (d * (a / _nonzero(y)), d * (b / _nonzero(y))), kinds=FLOATS)
-copysign = _binary("copysign", np.copysign, lambda d, y, a, b: (d * (copysign(1.0, a) * copysign(1.0, b)), None), kinds=FLOATS)
+copysign = _binary(
+    "copysign", np.copysign, lambda d, y, a, b: (d * (copysign(1.0, a) * copysign(1.0, b)), None), kinds=FLOATS
+)
 
 
 def _nonzero(x):
@@ -86,10 +150,32 @@ def _share(win, a, b):
 
 
 # ---- max, min: NaN wins; at a tie each operand gets half, as in JAX --------------------------------------------------
-maximum = _binary("maximum", np.maximum, lambda d, y, a, b: (d * _share(gt(a, b), a, b), d * _share(gt(b, a), b, a)), facts=COMMUTATIVE | {"idempotent"})
-minimum = _binary("minimum", np.minimum, lambda d, y, a, b: (d * _share(lt(a, b), a, b), d * _share(lt(b, a), b, a)), facts=COMMUTATIVE | {"idempotent"})
-fmax = _binary("fmax", np.fmax, lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)), "the larger; a number beats NaN", kinds=FLOATS)
-fmin = _binary("fmin", np.fmin, lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)), "the smaller; a number beats NaN", kinds=FLOATS)
+maximum = _binary(
+    "maximum",
+    np.maximum,
+    lambda d, y, a, b: (d * _share(gt(a, b), a, b), d * _share(gt(b, a), b, a)),
+    facts=COMMUTATIVE | {"idempotent"},
+)
+minimum = _binary(
+    "minimum",
+    np.minimum,
+    lambda d, y, a, b: (d * _share(lt(a, b), a, b), d * _share(lt(b, a), b, a)),
+    facts=COMMUTATIVE | {"idempotent"},
+)
+fmax = _binary(
+    "fmax",
+    np.fmax,
+    lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)),
+    "the larger; a number beats NaN",
+    kinds=FLOATS,
+)
+fmin = _binary(
+    "fmin",
+    np.fmin,
+    lambda d, y, a, b: (d * _share(eq(y, a), a, b), d * _share(eq(y, b), b, a)),
+    "the smaller; a number beats NaN",
+    kinds=FLOATS,
+)
 
 # ---- functions of one variable ---------------------------------------------------------------------------------------
 abs = _unary("abs", np.abs, lambda d, y, x: (d * sign(x),), kinds=NUMBERS)
@@ -174,8 +260,12 @@ cast = define(
     "cast",
     lambda types, attrs, graphs: with_dtype(types[0], attrs["dtype"]),
     "x as another dtype: floats truncate towards zero, bool is x != 0",
-    value=lambda x, dtype: np.asarray(x).astype({"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[dtype])[()],
+    value=lambda x, dtype: np.asarray(x).astype(
+        {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[dtype]
+    )[()],
     # d has the dtype of the result in reverse mode, of the argument in forward mode: it takes the other one
-    derivative=lambda d, y, x, dtype: (cast(d, dtype=x.type.dtype if d.type.dtype == dtype else dtype) if is_float(x.type) else None,),
+    derivative=lambda d, y, x, dtype: (
+        cast(d, dtype=x.type.dtype if d.type.dtype == dtype else dtype) if is_float(x.type) else None,
+    ),
     elementwise=True,
 )

@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(slots=True)
 class Block:
-    """One graph.  Its nodes share the environment of the closed graph in which it is nested: none runs twice at once."""
+    """One graph.  It shares the environment of the closed graph in which it is nested: none runs twice at once."""
 
     graph: Graph
     params: tuple[Parameter | None, ...] = ()  # None for those that nobody uses
@@ -69,7 +69,7 @@ class Plan:
     def __init__(self, entry: Graph):
         self.literals: dict[Constant, Literal] = {}
         self.blocks = {g: Block(g) for g in reachable(entry)}
-        for g, block in self.blocks.items():
+        for block in self.blocks.values():
             self.fill(block, set())
         self.entry = self.blocks[entry]
         self.constant_arrays = {id(x.value) for x in self.literals.values() if isinstance(x.value, np.ndarray)}
@@ -100,7 +100,13 @@ class Plan:
 
     def step(self, n: Apply, live: set[Node]) -> tuple[Step, set[Node]]:
         if n.op.value is None and n.op.name not in CONTROL:
-            reason = "ad has not run" if n.op.name == "grad" else "inference has not run" if n.type is None else "it has no value"
+            reason = (
+                "ad has not run"
+                if n.op.name == "grad"
+                else "inference has not run"
+                if n.type is None
+                else "it has no value"
+            )
             raise ValueError(f"the interpreter met {n.op.name}: {reason}")
         kept, live = n in live, live - {n}
         blocks, after = (), ()

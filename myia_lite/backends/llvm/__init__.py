@@ -8,6 +8,7 @@ itself.  Guaranteed: no Python runs inside; nothing leaks, on errors neither; th
 from __future__ import annotations
 
 from ...ir import Graph
+from .entry import native_entry
 from .program import Program, asm_text, llvm_text
 
 
@@ -16,4 +17,4 @@ def compile(graph: Graph, **options) -> Program:
     return Program(graph, **options)
 
 
-__all__ = ["Program", "asm_text", "compile", "llvm_text"]
+__all__ = ["Program", "asm_text", "compile", "llvm_text", "native_entry"]

@@ -6,13 +6,13 @@ from collections import Counter
 
 import llvmlite.ir as ll
 
-from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Stack, Sum, Tuple, Type
+from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Type
 from . import arrays, scalars, sums
 from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
-from .module import OBJECTS, ModuleBuilder
-from .ownership import CallGraph, Cell, Ownership, leaves, tail
+from .module import ModuleBuilder
+from .ownership import CallGraph, Cell, Ownership, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
 
 
@@ -121,7 +121,7 @@ class Lowering(Context):
         return value
 
     def take(self, node: Node) -> ArrayValue:
-        x, target = self.array(node), node.args[0] if isinstance(node, Apply) and node.op.in_place else node
+        target = node.args[0]
         x = self.array(target)
         size = self.b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
         unique = self.module.runtime("rt_unique")

@@ -13,7 +13,7 @@ import linecache
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import Array, Graph, Scalar, Tuple
+from ...ir import Array, Graph, Scalar, Tuple, reachable
 from . import jit, runtime
 from .context import Context
 from .layout import (
@@ -35,7 +35,6 @@ from .ownership import CallGraph
 from .runtime import CONTEXT_LIMIT, CONTEXT_LIVE, CONTEXT_SIZE, FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
 
 NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
-SHALLOW = 256 << 10  # how much of the caller's stack a recursive program may use before it moves to one of its own
 
 
 def results_of(graph: Graph) -> tuple:
@@ -159,24 +158,14 @@ class _Entry(Context):
         if not self.calls.recursive:
             b.ret(b.call(self.fn, [args, results, NULL]))
             return
-        # A shallow recursion needs no stack of its own.  One that turns out deep starts again on one: programs are pure.
         deep = ll.GlobalVariable(self.module.module, I32, "deep")
         deep.linkage, deep.initializer = "internal", ll.Constant(I32, 0)
-        deep = Symbol(deep)
-        again = fn.append_basic_block("again")
-        done = fn.append_basic_block("done")
-        first = fn.append_basic_block("first")
-        b.cbranch(b.icmp_unsigned("==", b.load_atomic(deep, "monotonic", 4, typ=I32), ll.Constant(I32, 0)), first, again)
-        b.position_at_end(first)
-        sp = b.call(self.module.external("llvm.stacksave.p0", ll.FunctionType(PTR, [])), [])
-        limit = b.gep(sp, [i64(-SHALLOW)], source_etype=ll.IntType(8))
-        error = b.call(self.fn, [args, results, limit])
-        b.cbranch(b.icmp_unsigned("==", error, i64(RECURSION_ERROR)), again, done)
-        b.position_at_end(again)
-        b.store_atomic(ll.Constant(I32, 1), deep, "monotonic", 4)
-        b.ret(b.call(self.module.runtime("rt_deep"), [Symbol(self.fn), args, results]))
-        b.position_at_end(done)
-        b.ret(error)
+        b.ret(b.call(self.module.runtime("rt_recursive"), [Symbol(self.fn), Symbol(deep), args, results]))
+
+
+def _unbounded(node, graph: Graph) -> bool:
+    """Arrays made from numbers have any size; recursion takes any time."""
+    return node.op.name == "call" or (isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params))
 
 
 class Program:
@@ -185,6 +174,8 @@ class Program:
     def __init__(self, graph: Graph):
         self.params = [p.type for p in graph.params]
         self.results = results_of(graph)
+        # may it run long on small arguments?
+        self.long = any(n.op.name == "loop" or _unbounded(n, graph) for g in reachable(graph) for h in g.nested() for n in h.nodes)
         with jit.LOCK:
             m = build(graph)
             imports = dict(m.imports)
@@ -228,16 +219,16 @@ class Program:
         if isinstance(exception, str):
             exception = getattr(builtins, exception)
         shown = [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)]
-        e = exception(message.format(*shown)) if message else exception()
+        e = exception() if message is None else exception(message.format(*shown))
         if span is not None:
             source = linecache.getline(span.file, span.line).strip()
-            e.add_note(f'File "{span.file}", line {span.line}' + (f"\n    {source}" if source else ""))
+            note = f'  File "{span.file}", line {span.line}, in compiled code'
+            e.add_note(f"{note}\n    {source}" if source else note)
         raise e
 
 
 def _from_bits(bits: int, dtype: str):
-    value = np.array([bits], np.int64).view(NUMPY[dtype])[0]
-    return value if dtype == "f32" else value.item()
+    return np.array([bits], np.int64).view(NUMPY[dtype])[0].item()
 
 
 def _pack(slots, types, leaves) -> list:

@@ -20,6 +20,7 @@ from . import jit
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
 LARGE = 1 << 20  # objects of at least as many bytes go through the pool
+SHALLOW = 256 << 10  # how much of the caller's stack a recursive program may use
 POOL_SLOTS, POOL_BYTES = 16, 512 << 20
 
 TEXT = f"""
@@ -35,6 +36,7 @@ declare noalias ptr @realloc(ptr, i64)
 declare void @free(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @llvm.frameaddress.p0(i32)
+declare ptr @llvm.stacksave.p0()
 declare i32 @pthread_attr_init(ptr)
 declare i32 @pthread_attr_destroy(ptr)
 declare i32 @pthread_attr_setstacksize(ptr, i64)
@@ -464,7 +466,7 @@ define internal ptr @deep_main(ptr %job) {{
   ret ptr null
 }}
 
-define i64 @rt_deep(ptr %fn, ptr %args, ptr %res) {{
+define internal i64 @deep(ptr %fn, ptr %args, ptr %res) {{
 entry:
   %job = alloca [5 x i64]
   %attr = alloca [32 x i64], align 16
@@ -501,8 +503,30 @@ done:
   %d = call i32 @pthread_attr_destroy(ptr %attr)
   ret i64 %result
 }}
+
+; run body(args, results, limit) of a recursive program.  A shallow recursion needs no stack of its own; one that turns out
+; deep starts again on one (programs are pure), and later calls at once (`flag`)
+define i64 @rt_recursive(ptr %body, ptr %flag, ptr %args, ptr %res) {{
+  %known = load atomic i32, ptr %flag monotonic, align 4
+  %shallow = icmp eq i32 %known, 0
+  br i1 %shallow, label %first, label %again
+first:
+  %sp = call ptr @llvm.stacksave.p0()
+  %limit = getelementptr i8, ptr %sp, i64 -{SHALLOW}
+  %error = call i64 %body(ptr %args, ptr %res, ptr %limit)
+  %over = icmp eq i64 %error, {RECURSION_ERROR}
+  br i1 %over, label %note, label %done
+note:
+  store atomic i32 1, ptr %flag monotonic, align 4
+  br label %again
+again:
+  %r = call i64 @deep(ptr %body, ptr %args, ptr %res)
+  ret i64 %r
+done:
+  ret i64 %error
+}}
 """
-EXPORTS = ("rt_alloc", "rt_free", "rt_unique", "rt_push_slow", "rt_detach", "rt_end", "rt_deep", "rt_dispose", "rt_capsule_dispose")
+EXPORTS = ("rt_alloc", "rt_free", "rt_unique", "rt_push_slow", "rt_detach", "rt_end", "rt_recursive", "rt_dispose", "rt_capsule_dispose")
 _library = None
 
 
