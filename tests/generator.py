@@ -3,8 +3,7 @@
 A program is a function `f(x, y, n, p, a)` of two floats, a small int, a bool and an array of four float64.  What it
 does is bounded: loops make few trips, integers are kept small by `%`, indices are in range; division, logarithms and
 square roots may raise.  A variable has one type, is used only where it is surely assigned, and is not assigned again
-while a closure that captured it can be called: those corners have programs of their own in `programs/`.  Arrays never
-have two names.
+once a closure has captured it: those corners have programs of their own in `programs/`.  Arrays never have two names.
 """
 
 from contextlib import contextmanager
@@ -44,10 +43,6 @@ class Scope:
         }
         return Scope(**{**names, **changes})
 
-    def free(self, names):
-        """Those of the names that may be assigned to."""
-        return [name for name in names if name not in self.fixed]
-
 
 class Writer:
     """Writes one program, drawing each choice."""
@@ -57,6 +52,7 @@ class Writer:
         self.lines, self.indent, self.count, self.budget = [], 1, 0, draw(st.integers(4, 22))
         self.inside_function = False
         self.used = []  # a set of names for each closure being written
+        self.captured = set()  # names that a closure written so far uses
 
     # ------------------------------------------------------------------------------------------------ choices
     def pick(self, options):
@@ -76,6 +72,10 @@ class Writer:
         for names in self.used:
             names.add(name)
         return name
+
+    def free(self, s, names):
+        """Those of the names that may be assigned to."""
+        return [name for name in names if name not in s.fixed | self.captured]
 
     def emit(self, text):
         self.lines.append("    " * self.indent + text)
@@ -103,7 +103,8 @@ class Writer:
         return self.pick(FLOATS)
 
     def float_name(self, s, depth):
-        return self.use(self.pick(s.floats[-4:] if self.chance(60) else s.floats))
+        names = [name for name in s.floats if name != "t" or not self.used]
+        return self.use(self.pick(names[-4:] if self.chance(60) else names))
 
     def float_sum(self, s, depth):
         return f"({self.float(s, depth)} {self.pick('+-')} {self.float(s, depth)})"
@@ -221,20 +222,20 @@ class Writer:
                 return
             self.budget -= 1
             forms = ["float", "float", "augmented", "pair", "int", "bool", "array", "assert"]
-            if s.free(s.arrays):
+            if self.free(s, s.arrays):
                 forms += ["store", "store", "store_slice", "update"]
             if s.depth < 3:
                 forms += ["if", "if", "for", "for", "for_array", "while"] + ["define", "lambda"] * 2
                 forms += ["recursive"] * (s.depth == 0)
             getattr(self, "write_" + self.pick(forms))(s)
-        if "t" in s.free(s.floats) and s.depth:
+        if "t" in self.free(s, s.floats) and s.depth:
             # So that little of what is computed is dead.
             called = s.functions and self.chance(50)
             self.emit(f"t = t * 0.5 + {self.float_call(s, 1) if called else self.float(s)}")
 
     def assign(self, s, names, stem, value):
         """Assign to a new name, or to an old one that may be assigned to."""
-        old = s.free(names)
+        old = self.free(s, names)
         name = self.pick(old[-4:]) if old and self.chance(60) else self.fresh(stem)
         self.emit(f"{name} = {value}")
         if name not in names:
@@ -244,14 +245,14 @@ class Writer:
         self.assign(s, s.floats, "u", self.float(s, 3))
 
     def write_augmented(self, s):
-        old = s.free(s.floats)
+        old = self.free(s, s.floats)
         if not old:
             return self.write_float(s)
         self.emit(f"{self.pick(old)} {self.pick('+-*')}= {self.float(s)}")
 
     def write_pair(self, s):
         left, right = self.float(s), self.float(s)
-        old = s.free(s.floats)
+        old = self.free(s, s.floats)
         names = self.draw(st.permutations(old))[:2] if len(old) > 1 else [self.fresh("u"), self.fresh("u")]
         self.emit(f"{names[0]}, {names[1]} = {left}, {right}")
         s.floats += [name for name in names if name not in s.floats]
@@ -263,7 +264,7 @@ class Writer:
         self.assign(s, s.bools, "b", self.bool(s, 2))
 
     def write_array(self, s):
-        old = s.free(s.arrays)
+        old = self.free(s, s.arrays)
         if old and self.chance(40):
             name = self.pick(old)
             self.emit(f"{name} = {self.fresh_array(s, s.arrays[name])}")
@@ -273,11 +274,11 @@ class Writer:
             s.arrays[name] = n
 
     def write_store(self, s):
-        name = self.pick(s.free(s.arrays))
+        name = self.pick(self.free(s, s.arrays))
         self.emit(f"{name}[{self.index(s, s.arrays[name])}] {self.pick(['=', '=', '+=', '*='])} {self.float(s)}")
 
     def write_store_slice(self, s):
-        name = self.pick(s.free(s.arrays))
+        name = self.pick(self.free(s, s.arrays))
         n = s.arrays[name]
         start = self.number(0, n - 1)
         stop = self.number(start + 1, n)
@@ -285,7 +286,7 @@ class Writer:
         self.emit(f"{name}[{start}:{stop}] {self.pick(['=', '+=', '*='])} {value}")
 
     def write_update(self, s):
-        name = self.pick(s.free(s.arrays))
+        name = self.pick(self.free(s, s.arrays))
         self.emit(f"{name} {self.pick('+-*')}= {self.array(s, s.arrays[name], 1)}")
 
     def write_assert(self, s):
@@ -360,11 +361,11 @@ class Writer:
 
     # ---------------------------------------------------------------------------------------------- functions
     @contextmanager
-    def closure(self, s):
-        """What is written inside captures names: those stay as they are while the closure can be called."""
+    def closure(self):
+        """What is written inside captures names: those stay as they are from here on."""
         self.used.append(set())
         yield
-        s.fixed |= self.used.pop()
+        self.captured |= self.used.pop()
 
     def parameters(self, s, names):
         """The scope inside a function: all names of the enclosing one can be read, none assigned."""
@@ -375,7 +376,7 @@ class Writer:
         name = self.fresh("g")
         names = [self.fresh("z") for _ in range(self.number(1, 2))]
         outer, self.inside_function = self.inside_function, True
-        with self.closure(s), self.block(f"def {name}({', '.join(names)}):"):
+        with self.closure(), self.block(f"def {name}({', '.join(names)}):"):
             inner = self.parameters(s, names)
             self.body(inner, 3)
             self.emit(f"return {self.float(inner)}")
@@ -384,14 +385,14 @@ class Writer:
 
     def write_lambda(self, s):
         name, z = self.fresh("h"), self.fresh("z")
-        with self.closure(s):
+        with self.closure():
             inner = s.inner(floats=[*s.floats, z])
             self.emit(f"{name} = lambda {z}: {self.float(inner)}")
         s.functions[name] = 1
 
     def write_recursive(self, s):
         name, z, k = self.fresh("r"), self.fresh("z"), self.fresh("k")
-        with self.closure(s), self.block(f"def {name}({z}, {k}):"):
+        with self.closure(), self.block(f"def {name}({z}, {k}):"):
             inner = self.parameters(s, [z])
             inner.ints.append(k)
             self.emit(f"if {k} <= 0:")
