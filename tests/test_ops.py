@@ -4,12 +4,15 @@ Derivative rules are emitted into typed graphs, run by the interpreter, and comp
 first order, and to second order by applying the rules to what the rules emitted.
 """
 
-import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
+from op_samples import SAMPLES, TIES, X1, X2, I, sample
 from straight_line import cotangents, zeros
 
+from myia_lite import backends
+from myia_lite.backends import get_backend
 from myia_lite.backends.interp import compile
 from myia_lite.ir import (
     F64,
@@ -53,223 +56,10 @@ NO_DERIVATIVE_RULE = {
     "stack_pop": "ad: its pullback is stack_push",
     "grad": "ad expands the inner one first",
 }
-NO_LOWERING = SURFACE | {"grad": "expanded by ad"}
 
 TYPED = [p for name, p in PRIMITIVES.items() if name not in SURFACE]
 
-# ---- samples ---------------------------------------------------------------------------------------------------------
 DTYPE = {"bool": "bool", "int32": "i32", "int64": "i64", "float32": "f32", "float64": "f64"}
-
-
-def sample(*args, **attrs):
-    """Arguments (Python numbers as f64, i64, bool) and attributes."""
-    return [a if hasattr(a, "dtype") else np.array(a)[()] for a in args], attrs
-
-
-def unary(*points, **attrs):
-    return [
-        *(sample(p, **attrs) for p in points),
-        sample(np.array(points), **attrs),
-        sample(np.array([points] * 2), **attrs),
-    ]
-
-
-def binary(*pairs):
-    a, b = (np.array(x) for x in zip(*pairs, strict=True))
-    return [
-        *(sample(x, y) for x, y in pairs),
-        sample(a, b),
-        sample(a[0], b),
-        sample(a, b[0]),
-        sample(np.empty(0), np.empty(0)),
-    ]
-
-
-def whole(*pairs):
-    """Integers, in both widths."""
-    a, b = (np.array(x) for x in zip(*pairs, strict=True))
-    return [sample(a, b), sample(a.astype("i4"), b.astype("i4")), *(sample(x, y) for x, y in pairs)]
-
-
-ANY = unary(-1.3, 0.4, 2.2)
-POSITIVE = unary(0.3, 1.0, 4.5)
-INSIDE = unary(-0.8, 0.1, 0.6)
-BOTH = binary((1.3, 0.7), (-0.4, 2.1), (2.5, -1.2), (-1.7, -0.6))
-INTS = whole((7, 3), (-7, 3), (7, -3), (0, 5))
-BOOLS = [sample(True, False), sample(np.array([True, False, True]), np.array([True, True, False]))]
-TESTS = [*BOTH, *INTS]
-RNG = np.random.default_rng(0)
-X1, X2, X3 = RNG.normal(size=5), RNG.normal(size=(3, 4)), RNG.normal(size=(2, 3, 4))
-TIES = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 0.0]])  # no ties within the smallest change of differences
-I = np.array
-
-SAMPLES = {
-    "add": BOTH + INTS,
-    "sub": BOTH + INTS,
-    "mul": BOTH + INTS,
-    "div": BOTH,
-    "neg": [*ANY, sample(3), sample(I([1, -2]))],
-    "add_overflows": [sample(2**62, 2**62), sample(1, 2)],
-    "sub_overflows": [sample(-(2**62), 2**62 + 1), sample(1, 2)],
-    "mul_overflows": [sample(2**62, 2), sample(-(2**62), 2)],
-    "pow_overflows": [sample(2, 63), sample(-2, 63), sample(1, 10**9), sample(-1, 10**9)],
-    "floordiv": BOTH + INTS,
-    "mod": BOTH + INTS,
-    "fmod": BOTH,
-    "ipow": whole((7, 3), (-7, 2), (0, 0), (2, 5)),
-    "powi": [s for n in (-3, -1, 0, 1, 2, 3, 7) for s in unary(-1.3, 0.4, 2.2, n=n)],
-    "pow": binary((1.3, 0.7), (0.4, -2.1), (2.5, 3.0), (0.9, 1.0)),
-    "atan2": BOTH,
-    "hypot": BOTH,
-    "copysign": BOTH,
-    "maximum": BOTH + INTS,
-    "minimum": BOTH + INTS,
-    "fmax": BOTH,
-    "fmin": BOTH,
-    "abs": [*ANY, sample(-3)],
-    "sign": [*ANY, sample(-3)],
-    "sqrt": POSITIVE,
-    "cbrt": unary(-1.3, 0.4, 2.2),
-    "log": POSITIVE,
-    "log2": POSITIVE,
-    "log10": POSITIVE,
-    "log1p": unary(-0.5, 0.3, 4.0),
-    "asin": INSIDE,
-    "acos": INSIDE,
-    "atanh": INSIDE,
-    "acosh": unary(1.2, 2.0, 5.0),
-    "lgamma": unary(-1.4, 0.6, 3.2),
-    "gamma": unary(-1.4, 0.6, 3.2),
-    "polygamma": [s for n in (0, 1, 2) for s in unary(-1.4, 0.6, 3.2, n=n)],
-    **dict.fromkeys("exp exp2 expm1 sin cos tan atan sinh cosh tanh asinh erf erfc floor ceil trunc rint".split(), ANY),
-    **dict.fromkeys("eq ne lt le gt ge".split(), TESTS),
-    **{f: unary(-1.0, np.nan, np.inf) for f in "isnan isinf isfinite signbit".split()},
-    "logical_not": [sample(True), sample(I([True, False]))],
-    "bit_and": INTS + BOOLS,
-    "bit_or": INTS + BOOLS,
-    "bit_xor": INTS + BOOLS,
-    "bit_not": [sample(5), sample(I([1, -2]))],
-    "shift_left": whole((7, 3), (-7, 2)),
-    "shift_right": whole((7, 3), (-7, 2)),
-    "select": [
-        sample(True, 1.5, 2.5),
-        sample(X1 > 0, X1, 2.0),
-        sample(X1 > 0, 1.0, X1),
-        sample(True, X2, X2 + 1),
-        sample(False, 1, 2),
-    ],
-    "cast": [*(sample(x, dtype=t) for x in (2.7, X2, 3, I([1, 0])) for t in ("f32", "f64", "i32", "i64", "bool"))],
-    # making and shape
-    "broadcast": [
-        sample(1.5, shape=(3,), axes=()),
-        sample(X1, shape=(2, 5), axes=(1,)),
-        sample(X1, shape=(5, 2), axes=(0,)),
-        sample(X2, shape=(3, 4), axes=(0, 1)),
-        sample(X2, 2, shape=(3, None, 4), axes=(0, 2)),
-        sample(2.5, 0, shape=(None, 2), axes=()),
-    ],
-    "iota": [sample(shape=(4,)), sample(3, shape=(None,)), sample(0, shape=(None,))],
-    "reshape": [
-        sample(X2, shape=(12,)),
-        sample(X2, 2, shape=(None, 6)),
-        sample(X2.T, shape=(12,)),
-        sample(X1[:1], shape=()),
-        sample(2.5, shape=(1, 1)),
-    ],
-    "transpose": [sample(X2, perm=(1, 0)), sample(X3, perm=(1, 2, 0)), sample(X1, perm=(0,))],
-    "concat": [sample(X1, X1[:2], axis=0), sample(X2, X2[:, :1], X2[:, :0], axis=1), sample(X3, X3[:, :1], axis=1)],
-    "dim": [sample(X2, axis=1)],
-    # reading and writing
-    "slice": [
-        sample(X1, 1, steps=(1,), shape=(3,)),
-        sample(X1, 1, 2, steps=(2,), shape=(None,)),
-        sample(X1, 4, steps=(-1,), shape=(5,)),
-        sample(X1[:0], -1, steps=(-1,), shape=(0,)),
-        sample(X2, 2, 0, steps=(-2, 3), shape=(2, 2)),
-    ],
-    "slice_set": [
-        sample(X1, X1[:3] + 1, 1, steps=(1,)),
-        sample(X1, X1[:5] * 2, 4, steps=(-1,)),
-        sample(X2, X2[:2, :2] + 1, 2, 0, steps=(-2, 3)),
-        sample(X1, X1[:0], 5, steps=(1,)),
-    ],
-    "slice_add": [sample(X1, X1[:3] + 1, 1, steps=(1,)), sample(X2, X2[:2, :2] + 1, 2, 0, steps=(-2, 3))],
-    "elem": [sample(X1, 3), sample(X2, 2, 1), sample(I([4, 5]), 1)],
-    "set_elem": [sample(X1, 2.5, 3), sample(X2, 2.5, 2, 1), sample(I([4, 5]), 7, 1)],
-    "add_elem": [sample(X1, 2.5, 3), sample(X2, 2.5, 2, 1)],
-    "gather": [
-        sample(X1, I([3, 0, 3])),
-        sample(X2, I([2, 1])),
-        sample(X2, I([[2, 1]]), I([[3, 3]])),
-        sample(X1, I([], dtype=int)),
-    ],
-    "scatter_set": [
-        sample(X1, I([1.0, 2.0]), I([3, 0])),
-        sample(X1, I([1.0, 2.0, 3.0, 4.0]), I([3, 0, 3, 3])),
-        sample(X2, X2[:3] + 1, I([2, 1, 2])),
-        sample(X2, X2[:2, :2], I([[2, 1], [2, 2]]), I([[3, 3], [3, 0]])),
-        sample(X1, X1[:0], I([], dtype=int)),
-    ],
-    "scatter_add": [sample(X1, I([1.0, 2.0, 3.0]), I([3, 0, 3])), sample(X2, X2[:2] + 1, I([2, 2]))],
-    # reductions and products
-    **{
-        f: [
-            sample(X1, axes=(0,)),
-            sample(X2, axes=(0,)),
-            sample(X3, axes=(0, 2)),
-            sample(X3, axes=(0, 1, 2)),
-            sample(I([3, 4]), axes=(0,)),
-        ]
-        for f in ("reduce_sum", "reduce_max", "reduce_min")
-    },
-    "reduce_prod": [
-        sample(X1, axes=(0,)),
-        sample(X2, axes=(1,)),
-        sample(X3, axes=(0, 2)),
-        sample(X3, axes=(0, 1, 2)),
-        sample(I([0.0, 2.0, 0.0]), axes=(0,)),
-        sample(I([[0.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), axes=(1,)),
-        sample(X1[:1], axes=(0,)),
-        sample(X2[:, :0], axes=(1,)),
-        sample(X2[:0], axes=(1,)),
-        sample(I([3, 4]), axes=(0,)),
-    ],
-    "reduce_any": [sample(X1 > 0, axes=(0,)), sample(X2 > 0, axes=(1,))],
-    "reduce_all": [sample(X1 > 0, axes=(0,)), sample(X2 > 0, axes=(1,))],
-    "argmax": [sample(X1, axis=0), sample(X2, axis=0), sample(I([1, 3, 3]), axis=0)],
-    "argmin": [sample(X1, axis=0), sample(X2, axis=1)],
-    "cumsum": [
-        sample(X1, axis=0, reverse=False),
-        sample(X2, axis=1, reverse=True),
-        sample(I([1, 2]), axis=0, reverse=False),
-    ],
-    "recurrence": [
-        *(
-            sample(a, b, reverse=r)
-            for r in (False, True)
-            for a, b in ((X1, X1 + 1), (X2, X2 + 1), (X1[:1], X1[:1]), (X1[:0], X1[:0]))
-        ),
-    ],
-    "matmul": [
-        sample(
-            np.ascontiguousarray(a.swapaxes(-1, -2)) if ta else a,
-            np.ascontiguousarray(b.swapaxes(-1, -2)) if tb else b,
-            ta=ta,
-            tb=tb,
-        )
-        for ta in (False, True)
-        for tb in (False, True)
-        for a, b in ((X2, RNG.normal(size=(4, 2))), (X3, RNG.normal(size=(2, 4, 5))))
-    ],
-    # data
-    "tuple": [sample(1.5, X1)],
-    "get": [],
-    "make": [],
-    "stack_new": [],
-    "stack_push": [],
-    "stack_pop": [],
-    "stack_len": [],
-}
 ON_DATA = ("get", "make", "stack_new", "stack_push", "stack_pop", "stack_len")  # sampled by `test_data` instead
 CASES = [pytest.param(p, *s, id=f"{p.name}-{k}") for p in TYPED for k, s in enumerate(SAMPLES.get(p.name, ()))]
 
@@ -298,17 +88,8 @@ def test_every_primitive_is_complete(p):
     assert p.name in NO_VALUE or p.name in ON_DATA or SAMPLES.get(p.name), f"no samples of {p.name}"
 
 
-@pytest.mark.parametrize("name", [n for n in PRIMITIVES if n not in NO_LOWERING])
-def test_every_primitive_has_a_native_lowering(name):
-    if importlib.util.find_spec("myia_lite.backends.llvm.lower") is None:
-        pytest.skip("there is no native back end")
-    from myia_lite.backends import llvm
-
-    assert name in llvm.LOWERED
-
-
 def test_the_lists_of_exceptions_are_not_stale():
-    for listed in (NO_VALUE, NO_DERIVATIVE_RULE, NO_LOWERING, SAMPLES):
+    for listed in (NO_VALUE, NO_DERIVATIVE_RULE, SAMPLES):
         assert set(listed) <= set(PRIMITIVES)
     assert not [n for n in NO_VALUE if PRIMITIVES[n].value]
 
@@ -489,6 +270,37 @@ def test_f32_stays_f32(p, args, attrs):
     assert y.dtype == np.float32
     for bar in compile(graph_of(p, [type_of(a) for a in args], attrs, 1))([*args, y]):
         assert bar.dtype == np.float32
+
+
+# ---- native lowerings ------------------------------------------------------------------------------------------------
+# Every primitive with a sample is lowered here; those of control flow and data in the programs of `test_interp`.
+NATIVE = Path(backends.__file__).parent / "llvm" / "arrays.py"
+native = pytest.mark.skipif(not NATIVE.exists(), reason="there is no native back end")
+
+
+def close(actual, expected):
+    for a, e in zip(actual, expected, strict=True):
+        assert a.dtype == e.dtype and np.shape(a) == np.shape(e)
+        near = 1e-4 if e.dtype == np.float32 else 1e-10
+        np.testing.assert_allclose(a, e, rtol=near, atol=near)
+
+
+@native
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(("p", "args", "attrs"), CASES)
+def test_native_value(p, args, attrs, known):
+    g = graph_of(p, [type_of(a, known) for a in args], attrs, 0)
+    close(get_backend("llvm").compile(g)(args), compile(g)(args))
+
+
+@native
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(("p", "args", "attrs"), SMOOTH)
+def test_native_derivative(p, args, attrs, known):
+    types = [type_of(a, known) for a in args]
+    (y,) = compile(graph_of(p, types, attrs, 0))(args)
+    g = graph_of(p, types, attrs, 1)
+    close(get_backend("llvm").compile(g)([*args, y]), compile(g)([*args, y]))
 
 
 # ---- conventions at the edges ----------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class Leaf(Value):
 
     node: Node
     py: bool = False
+    zero_d: bool = False
 
     @property
     def type(self):

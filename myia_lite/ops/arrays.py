@@ -312,7 +312,7 @@ def _scatter_set_vjp(y_bar, y, x, v, *idx):
 slice = define(
     "slice",
     _slice_type,
-    "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are non-zero ints, also negative",
+    "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are ints, not 0, maybe negative",
     value=_slice,
     vjp_into=lambda x_bar, y_bar, y, x, *args, steps, shape: slice_add(x_bar, y_bar, *args[: len(steps)], steps=steps),
 )

@@ -1,6 +1,8 @@
 """Elementwise primitives: on scalars, and on arrays of one shape.
 
-A scalar operand beside arrays stands for each element.  In a derivative rule `d` is the cotangent of the result (or the tangent of the argument), `y` the result.
+A scalar operand beside arrays stands for each element.
+
+In a derivative rule `d` is the cotangent of the result (or the tangent of the argument), `y` the result.
 """
 
 from __future__ import annotations

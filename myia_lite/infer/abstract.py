@@ -1,0 +1,175 @@
+"""The boundary to Python: what an argument is at compile time, its leaves, and results put together again.
+
+`abstract(value)` is hashable, and equal for arguments that one compiled program serves: it is the template of the value.
+`leaves(value, template)` are the numbers and arrays that are passed, and `rebuild(template, leaves)` is the inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, Sum, Type, shaped
+from .context import NUMPY_DTYPES
+from .objects import UNSUPPORTED_DTYPE, array_dtype, field_names, is_named_tuple
+from .templates import Dyn, Ident, Known, Template, Tree
+
+FLOAT, INT, BOOL = Dyn(F64, True), Dyn(I64, True), Dyn(Bool, True)
+PYTHON = {"bool": bool, "i64": int, "i32": int, "f64": float, "f32": float}
+
+
+class MyiaOverflowError(MyiaError, OverflowError):
+    """An int that does not fit in 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged(Template):
+    """A result of several shapes: the number of the alternative, then the leaves of all of them."""
+
+    alternatives: tuple[Template, ...]
+
+
+def abstract(value: Any) -> Template:
+    """The template of an argument.  Raises MyiaTypeError for what cannot be passed."""
+    kind = type(value)
+    if kind is float:
+        return FLOAT
+    if kind is bool:
+        return BOOL
+    if kind is int:
+        if not -(2**63) <= value < 2**63:
+            raise MyiaOverflowError(f"the integer {value} does not fit in 64 bits", remedy="pass a float")
+        return INT
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, np.generic) and not isinstance(value, (np.str_, np.bytes_)):
+        return Dyn(Scalar(_dtype(value)))
+    if value is None or kind is str:
+        return Tree(("static", Ident(value)))
+    if kind is tuple or kind is list:
+        return Tree(("sequence", kind, len(value)), tuple([abstract(v) for v in value]))
+    if kind is dict:
+        for k in value:
+            if type(k) is not str:
+                raise MyiaTypeError(f"a dict with the key {k!r}", remedy="use strings as keys, or a tuple")
+        return Tree(("mapping", tuple(value)), tuple([abstract(v) for v in value.values()]))
+    if kind is range:
+        return Tree(("range",), (INT, INT, INT))
+    if kind is slice:
+        return Tree(("slice",), tuple([abstract(v) for v in (value.start, value.stop, value.step)]))
+    if kind is complex:
+        raise MyiaTypeError("a complex number", remedy="pass the real and imaginary parts")
+    if is_named_tuple(kind):
+        return Tree(("record", kind, len(value)), tuple([abstract(v) for v in value]))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = [abstract(getattr(value, f)) for f in field_names(kind)]
+        return Tree(("record", kind, len(items)), tuple(items))
+    if isinstance(value, (set, frozenset)):
+        raise MyiaTypeError(f"a {kind.__name__}", remedy="pass a tuple")
+    return Tree(("static", Ident(value)))
+
+
+def _array(value) -> Dyn:
+    if not isinstance(value, np.ndarray) or type(value) is not np.ndarray:
+        if isinstance(value, np.ma.MaskedArray):
+            raise MyiaTypeError("a masked array", remedy="pass the data and the mask as two arrays")
+    return Dyn(shaped(_dtype(value), value.shape), False, value.ndim == 0)
+
+
+def _dtype(value) -> str:
+    dtype = array_dtype(value)
+    if dtype is None:
+        what = "an array" if isinstance(value, np.ndarray) else "a NumPy scalar"
+        raise MyiaTypeError(f"{what} of dtype {value.dtype}", remedy=UNSUPPORTED_DTYPE)
+    return dtype
+
+
+def leaves(value: Any, template: Template) -> list:
+    """The numbers and arrays in a value, in the order of the program's parameters."""
+    out: list = []
+    _flatten(value, template, out)
+    return out
+
+
+def _flatten(value, t, out):
+    if type(t) is Dyn:
+        out.append(value)
+    elif t.items:
+        kind = t.shape[0]
+        if kind == "mapping":
+            parts = value.values()
+        elif kind == "record" and not isinstance(value, tuple):
+            parts = [getattr(value, f) for f in field_names(t.shape[1])]
+        elif kind in ("range", "slice"):
+            parts = (value.start, value.stop, value.step)
+        else:
+            parts = value
+        for v, i in zip(parts, t.items, strict=True):
+            _flatten(v, i, out)
+
+
+def rebuild(template: Template, values: list) -> Any:
+    """The Python value of a result, over the leaves that the program returned."""
+    return _build(template, iter(values))
+
+
+def _build(t, values):
+    if isinstance(t, Dyn):
+        v = next(values)
+        if t.py:
+            return PYTHON[t.type.dtype](v)
+        if isinstance(t.type, Array):
+            return v
+        number = NUMPY_DTYPES[t.type.dtype](v)
+        return np.asarray(number) if t.zero_d else number
+    if isinstance(t, Known):
+        return t.value if t.py else NUMPY_DTYPES[t.type.dtype](t.value)
+    if isinstance(t, Tagged):
+        tag = int(next(values))
+        built = [_build(i, values) for i in t.alternatives]
+        return built[tag]
+    kind, *rest = t.shape
+    if kind == "static":
+        return rest[0].value
+    items = [_build(i, values) for i in t.items]
+    if kind == "sequence":
+        return rest[0](items)
+    if kind == "mapping":
+        return dict(zip(rest[0], items, strict=True))
+    if kind == "record":
+        return record(rest[0], items)
+    return {"range": range, "slice": slice}[kind](*items)
+
+
+def record(cls, items):
+    """An instance with these fields, however it is made."""
+    if is_named_tuple(cls):
+        return cls._make(items)
+    fields = dataclasses.fields(cls)
+    if all(f.init for f in fields) and not hasattr(cls, "__post_init__") and cls.__dataclass_params__.init:
+        return cls(**dict(zip((f.name for f in fields), items, strict=True)))
+    made = object.__new__(cls)
+    for f, v in zip(fields, items, strict=True):
+        object.__setattr__(made, f.name, v)
+    return made
+
+
+def returnable(t: Template) -> str | None:
+    """What in a result cannot be handed to Python, or None."""
+    if isinstance(t, Tree):
+        if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice"):
+            return {"closure": "a nested function", "message": "a string made at run time", "iterator": "an iterator"}.get(
+                t.shape[0], "a function made at run time"
+            )
+        if t.shape[0] == "record" and issubclass(t.shape[1], BaseException):
+            return "an exception"
+        return next((r for r in map(returnable, t.items) if r), None)
+    if isinstance(t, Tagged):
+        return next((r for r in map(returnable, t.alternatives) if r), None)
+    return None
+
+
+__all__ = ["MyiaOverflowError", "Sum", "Tagged", "Type", "abstract", "leaves", "rebuild", "returnable"]

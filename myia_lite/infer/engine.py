@@ -1,0 +1,197 @@
+"""The entry of inference, and what is done once the walk is over: captured arrays become parameters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..ir import Graph, Never, Node, Parameter, Tuple, reachable
+from ..ops import control
+from .abstract import Tagged, returnable
+from .context import Diverged
+from .joins import End, several
+from .objects import array_dtype
+from .templates import Dyn, Maybe, Template, Tree, Union, parts
+from .transforms import Transforms
+from .values import Leaf, Mapping, Outcome, Static, Value
+
+NESTING = 20_000  # frames of the walk: each call under way takes some twenty
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A dependency: an attribute that was read at compile time."""
+
+    owner: Any
+    name: str
+    value: Any
+
+    def current(self):
+        return getattr(self.owner, self.name, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """The typed program.  `graph` takes the leaves of `arguments`, in order, then the arrays `captured`, and returns the
+    leaves of `result`: none, one, or a tuple of several; None where it never returns.
+    """
+
+    graph: Graph
+    arguments: tuple[Template, ...]
+    result: Template | None
+    captured: tuple[Any, ...]
+    dependencies: tuple[Any, ...]
+
+
+def infer(
+    function: Any,
+    arguments: tuple[Template, ...],
+    parse: Callable,
+    error_model: str = "python",
+    keywords: tuple[tuple[str, Template], ...] = (),
+) -> Inferred:
+    """The typed program of a call `function(*arguments, **keywords)`, for anything that Python can call.
+
+    `arguments` are what `abstract` made of the arguments; `parse(python_function)` gives a `ParsedFunction`.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, NESTING))
+    try:
+        return Engine(error_model, parse).program(function, tuple(arguments), tuple(keywords))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+class Engine(Transforms):
+    """All of inference."""
+
+    def mapping(self, keys, items) -> Mapping:
+        return Mapping(keys, items)
+
+    def program(self, function, arguments, keywords) -> Inferred:
+        entry = Graph(getattr(function, "__name__", "entry").strip("<>"))
+        templates = (*arguments, *(t for _, t in keywords))
+        self.graph = entry
+        values = []
+        for t in templates:
+            params = self.parameters(entry, self.types(t))
+            for p in params:
+                self.aliases.own(p, "an argument")
+            values.append(self.rebuild(t, iter(params)))
+        positional, named = values[: len(arguments)], values[len(arguments) :]
+        names = tuple(k for k, _ in keywords)
+        result = None
+
+        def walk():
+            nonlocal result
+            value = self.call(Static(function), positional, tuple(zip(names, named, strict=True)))
+            result, nodes = self._returned(value)
+            self.give(entry, nodes)
+            return [End(entry, value, self.aliases.versions)]
+
+        self.attempt(walk)
+        self.settle(entry)
+        graph = self._unwrapped(entry)
+        captured = self._lift(graph)
+        found = tuple(Attribute(*d) if isinstance(d, tuple) else d for d in self.dependencies)
+        return Inferred(graph, templates, result, captured, found)
+
+    def _returned(self, value: Value) -> tuple[Template, list[Node]]:
+        """The template and the leaves of the result, with values of several shapes spread out."""
+        template, nodes = self._spread_out(value)
+        problem = returnable(template)
+        if problem:
+            self.error(f"the function returns {problem}", "return numbers, arrays, or structures of these")
+        return template, nodes
+
+    def _spread_out(self, value: Value):
+        if isinstance(value, Leaf):
+            return self.template(value), self.leaves(value)
+        if not several(value):
+            shape, items = parts(value)
+            done = [self._spread_out(i) for i in items]
+            return Tree(shape, tuple(t for t, _ in done)), [n for _, nodes in done for n in nodes]
+        alternatives = value.alternatives.alternatives
+        flat = [self._flat_types(t) for _, t in alternatives]
+
+        def one(tag, v):
+            k = [name for name, _ in alternatives].index(tag)
+            nodes = [self.const(k).node]
+            for j, types in enumerate(flat):
+                nodes += self._spread_out(v)[1] if j == k else [self.dummy(t) for t in types]
+            self.give(self.graph, nodes)
+            return nodes
+
+        graphs = self.alternatives(value, lambda tag, v: one(tag, v))
+        node, _ = self.branch(control.case, [value.node], graphs)
+        self.settle_node(node)
+        nodes = self.split(node, 1 + sum(map(len, flat)))
+        return Tagged(tuple(self._tagged(t) for _, t in alternatives)), nodes
+
+    def _tagged(self, t: Template) -> Template:
+        if isinstance(t, Union):
+            return Tagged(tuple(self._tagged(i) for _, i in t.alternatives))
+        return Tree(t.shape, tuple(map(self._tagged, t.items))) if isinstance(t, Tree) else t
+
+    def _flat_types(self, t: Template):
+        if isinstance(t, Union):
+            return [self.const(0).type, *(x for _, i in t.alternatives for x in self._flat_types(i))]
+        if isinstance(t, Tree):
+            return [x for i in t.items for x in self._flat_types(i)]
+        return self.types(t)
+
+    # ---- after the walk --------------------------------------------------------------------------------------------------
+    def _unwrapped(self, entry: Graph) -> Graph:
+        """The function itself, where the entry does nothing but call it."""
+        if not entry.nodes:
+            return entry
+        call, *rest = entry.nodes
+        if call.op is not control.call or list(call.args) != entry.params or entry.result_type != call.type:
+            return entry
+        if entry.result is call and not rest:
+            return call.graphs[0]
+        if entry.result.op is not control.tuple_ or rest[-1] is not entry.result:
+            return entry
+        for k, n in enumerate(rest[:-1]):
+            if n.op is not control.get or n.args[0] is not call or n.attrs["index"] != k or entry.result.args[k] is not n:
+                return entry
+        return call.graphs[0]
+
+    def _lift(self, entry: Graph) -> tuple[Any, ...]:
+        """Hand the captured arrays down from the entry's last parameters to where they are used."""
+        if not self.captured:
+            return ()
+        places = {p: obj for obj, p in self.captured.values()}
+        graphs = reachable(entry)
+        needs: dict[Graph, dict[Parameter, None]] = {}
+        calls: dict[Graph, list] = {}
+        for g in graphs:
+            needs[g], calls[g] = {}, []
+            for inner in g.nested():
+                for used in (*(a for n in inner.nodes for a in n.args), inner.result):
+                    if used in places:
+                        needs[g][used] = None
+                calls[g] += [n for n in inner.nodes if n.op in (control.call, control.grad)]
+        grown = True
+        while grown:
+            grown = False
+            for g in graphs:
+                for n in calls[g]:
+                    for p in needs[n.graphs[0]]:
+                        if p not in needs[g]:
+                            needs[g][p] = None
+                            grown = True
+        for g in graphs:
+            own = {p: g.parameter(p.type, p.name, p.span) for p in needs[g]}
+            for inner in g.nested():
+                for n in inner.nodes:
+                    n.args = tuple(own.get(a, a) for a in n.args)
+                inner.result = own.get(inner.result, inner.result)
+            for n in calls[g]:
+                n.args = (*n.args, *(own[p] for p in needs[n.graphs[0]]))
+        return tuple(places[p] for p in needs[entry])
+
+
+__all__ = ["Diverged", "Inferred", "Maybe", "Never", "Outcome", "Tuple", "array_dtype", "infer"]

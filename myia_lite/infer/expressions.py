@@ -1,0 +1,358 @@
+"""What each surface primitive means: values in, a value out; the meaning of operators is the library's.
+
+An operand whose shape only the running program knows is taken apart first, one branch for each shape.
+"""
+
+from __future__ import annotations
+
+from ..ir import Array, Constant, Scalar
+from ..ops import control, elementwise, surface
+from . import library
+from .control import Control, Unroll
+from .joins import several
+from .templates import Env
+from .values import (
+    NONE,
+    Closure,
+    Leaf,
+    Mapping,
+    Message,
+    Outcome,
+    Record,
+    Sequence,
+    Slice,
+    Static,
+    Value,
+)
+
+
+class Expressions(Control):
+    """The elaboration of surface nodes."""
+
+    def evaluate(self, node, env: Env) -> Value:
+        if node.op.name == "py_call":
+            return self.evaluate_call(node, env)
+        handler = _RAW.get(node.op.name)
+        if handler is not None:
+            return handler(self, node, env)
+        handler = _STRUCTURE.get(node.op.name)
+        values = [self.value(a, env) for a in node.args]
+        if handler is not None:
+            return handler(self, node.attrs, *values)
+        handler = _OPERATIONS[node.op.name]
+        return self.apart(lambda *vs: handler(self, node, *vs), values)
+
+    def apart(self, f, values: list[Value]) -> Value:
+        """`f(*values)`, with values of several shapes taken apart."""
+        for k, v in enumerate(values):
+            if several(v):
+                return self.over(v, lambda x, k=k: self.apart(f, [*values[:k], x, *values[k + 1 :]]))
+            if isinstance(v, Slice) and any(several(p) for p in (v.start, v.stop, v.step)):
+                return self.apart(
+                    lambda a, b, c, k=k, v=v: self.apart(f, [*values[:k], Slice(a, b, c), *values[k + 1 :]]),
+                    [v.start, v.stop, v.step],
+                )
+        return f(*values)
+
+    # ---- blocks: values are handed on as they are ----------------------------------------------------------------------
+    def _tuple(self, node, env):
+        return Sequence(tuple(self.lookup(a, env) for a in node.args))
+
+    def _get(self, node, env):
+        return self.lookup(node.args[0], env).items[node.attrs["index"]]
+
+    def _inject(self, node, env):
+        return Outcome(node.attrs["tag"], tuple(self.lookup(a, env) for a in node.args))
+
+    def _closure(self, node, env):
+        return Closure(node.graphs[0], env, tuple(self.value(a, env) for a in node.args))
+
+    def _local(self, node, env):
+        return self.bound(self.lookup(node.args[0], env), node.attrs["name"], node.attrs.get("free", False))
+
+    def _switch(self, node, env):
+        return self.inline(self.attempt(lambda: self.fork(node, env)))
+
+    def _match(self, node, env):
+        return self.inline(self.attempt(lambda: self.fork_match(node, env)))
+
+    def _comprehension(self, node, env):
+        return self.comprehension(self.value(node.args[0], env), node.graphs[0], env)
+
+    # ---- structures ----------------------------------------------------------------------------------------------------
+    def spread(self, values, star) -> list[Value]:
+        """Items of a call or a display, those at the positions `star` taken apart."""
+        out = []
+        for k, v in enumerate(values):
+            out += self.items_of(v) if k in star else [v]
+        return out
+
+    def items_of(self, value: Value) -> list[Value]:
+        """The items of something of known length."""
+        it = self.iterator(value)
+        if not it.parts[1].known:
+            self.error("the number of items to unpack is known at run time only", "index it instead")
+        return [self.next_item(it, self.const(k)) for k in range(it.parts[1].node.value)]
+
+    def _display(self, attrs, *values, kind=tuple):
+        return Sequence(tuple(self.spread(values, attrs.get("star", ()))), kind)
+
+    def _list(self, attrs, *values):
+        return self._display(attrs, *values, kind=list)
+
+    def _dict(self, attrs, *values):
+        found = {}
+        for k, v in zip(attrs["keys"], values, strict=True):
+            found[k] = v
+        return Mapping(tuple(found), tuple(found.values()))
+
+    def _slice(self, attrs, start, stop, step):
+        return Slice(start, stop, step)
+
+    def _fstring(self, attrs, *values):
+        """A string where all is known, else a message."""
+        supply, template, leaves, known = iter(values), "", [], True
+        text = ""
+        for part in attrs["parts"]:
+            if isinstance(part, str):
+                text += part
+                template += part.replace("{", "{{").replace("}", "}}")
+                continue
+            v = next(supply)
+            spec = "" if part is None else part[0]
+            conversion = spec if spec[:1] in ("!", ":") else f":{spec}" if spec else ""
+            if isinstance(v, Static):
+                shown = format(v.value, conversion.removeprefix(":"))
+                text += shown
+                template += shown.replace("{", "{{").replace("}", "}}")
+            elif isinstance(v, Message):
+                shift = len(leaves)
+                template += renumbered(v.template, shift)
+                leaves += v.values
+                known = False
+            elif isinstance(v, Leaf) and isinstance(v.type, Scalar):
+                if v.known and v.py:
+                    text += format(v.node.value, conversion.removeprefix(":"))
+                else:
+                    known = False
+                template += f"{{{len(leaves)}{conversion}}}"
+                leaves.append(v)
+            else:
+                self.error("an f-string here takes numbers and strings", "format its parts one by one")
+        return Static(text) if known else Message(template, tuple(leaves))
+
+    # ---- operations ----------------------------------------------------------------------------------------------------
+    def _binary(self, node, a, b):
+        return library.binary(self, node.attrs["op"], a, b)
+
+    def _inplace(self, node, a, b):
+        op = node.attrs["op"]
+        if isinstance(a, Sequence) and a.kind is list:
+            self.error(
+                "this changes a list in place, which other names for it would see",
+                f"make a new list: a = a {op} b",
+            )
+        if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
+            return library.binary(self, op, a, b)
+        held = node in self.through and self._is_view(a)
+        if not held:
+            self.aliases.writable(a.node, self.span)
+        new = library.inplace(self, op, a, b)
+        return new if held else self._written(a, new)
+
+    def _is_view(self, a: Leaf) -> bool:
+        return self.aliases.of(a.node)[()].view
+
+    def _written(self, old: Leaf, new: Leaf) -> Leaf:
+        if new.node is old.node:
+            return new
+        self.aliases.write(old.node, new.node, self.span)
+        return new
+
+    def _setitem(self, node, a, index, value):
+        if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
+            kind = {Sequence: "a tuple or a list", Mapping: "a dict", Record: "a record"}.get(type(a), "this value")
+            self.error(f"assignment to an item of {kind}", "make a new one, or use an array")
+        held = node in self.through and self._is_view(a)
+        if node.attrs.get("through"):
+            part = library.getitem(self, a, index)
+            if not (isinstance(part.type, Array) and self._is_view(part)):
+                self.error(
+                    "this writes into a copy that the index makes, not into the array", "use one index: a[i, j] = v"
+                )
+        if not held:
+            self.aliases.writable(a.node, self.span)
+        new = library.setitem(self, a, index, value)
+        return new if held else self._written(a, new)
+
+    def _unary(self, node, a):
+        op = node.attrs["op"]
+        if op == "not":
+            return Leaf(self.emit(elementwise.logical_not, self.truth(a)), True)
+        return library.unary(self, op, a)
+
+    def truth(self, value: Value):
+        """The node of bool(value)."""
+        if several(value):
+            return self.over(value, lambda v: Leaf(self.truth(v), True)).node
+        if isinstance(value, Static):
+            return self.const(bool(value.value)).node
+        if isinstance(value, (Sequence, Mapping)):
+            return self.const(bool(value.items)).node
+        if isinstance(value, Record):
+            value = self.as_sequence(value)
+            return self.const(not isinstance(value, Sequence) or bool(value.items)).node
+        if isinstance(value, Leaf):
+            return library.truth(self, value)
+        return self.const(True).node
+
+    def _truth(self, node, a):
+        return Leaf(self.truth(a), True)
+
+    def _compare(self, node, a, b):
+        op = node.attrs["op"]
+        if op in ("is", "is not"):
+            return self.const(self.identical(a, b) == (op == "is"))
+        if isinstance(a, Record) or isinstance(b, Record):
+            a, b = self.as_sequence(a), self.as_sequence(b)
+        return library.compare(self, op, a, b)
+
+    def identical(self, a: Value, b: Value) -> bool:
+        """`a is b`, where one of them is a constant such as None."""
+        if isinstance(a, Static) and isinstance(b, Static):
+            return a.value is b.value
+        for x, y in ((a, b), (b, a)):
+            if isinstance(x, Static) and not isinstance(y, Static):
+                return False
+            if isinstance(x, Leaf) and x.known and isinstance(x.node.value, bool) and isinstance(y, Leaf) and y.known:
+                return x.node.value is y.node.value
+        self.error("`is` between values that are computed", "compare with ==")
+
+    def getitem(self, value: Value, index: Value) -> Value:
+        return self.apart(self._item, [value, index])
+
+    def _item(self, value, index):
+        value = self.as_sequence(value)
+        if isinstance(value, Mapping):
+            if not (isinstance(index, Static) and isinstance(index.value, str)):
+                self.error("a dict is indexed by a string known at compile time", "use a tuple and a number")
+            if index.value not in value.keys:
+                self.emit(control.raise_, exception="KeyError", message=repr(index.value))
+            return value.items[value.keys.index(index.value)]
+        if isinstance(value, Sequence) and isinstance(index, Leaf) and not index.known and self.unrollable:
+            raise Unroll(self.unrollable[-1])
+        return library.getitem(self, value, index)
+
+    def _unpack(self, node, value):
+        before, star, after = (node.attrs[k] for k in ("before", "star", "after"))
+        items = self.items_of(value)
+        want = before + after
+        if len(items) < want or (len(items) > want and not star):
+            few = len(items) < want
+            at_least = "at least " if star else ""
+            message = (
+                f"not enough values to unpack (expected {at_least}{want}, got {len(items)})"
+                if few
+                else f"too many values to unpack (expected {want})"
+            )
+            self.emit(control.raise_, exception="ValueError", message=message)
+        if not star:
+            return Sequence(tuple(items))
+        stop = len(items) - after
+        middle = Sequence(tuple(items[before:stop]), list)
+        return Sequence((*items[:before], middle, *items[stop:]))
+
+    def _successor(self, node, k):
+        return Leaf(self.emit(elementwise.add, k.node, 1), True)
+
+    # ---- exceptions ------------------------------------------------------------------------------------------------------
+    def raises(self, value: Value):
+        """`raise value`: ends the graph."""
+        if several(value):
+            self.over(value, self.raises)
+        if isinstance(value, Static) and isinstance(value.value, type) and issubclass(value.value, BaseException):
+            value = Record(value.value, ())
+        if not (isinstance(value, Record) and issubclass(value.cls, BaseException)):
+            self.error("only exceptions can be raised", "raise ValueError(…)")
+        template, leaves = "", []
+        texts = [self._shown(v, leaves, alone=len(value.items) == 1) for v in value.items]
+        template = texts[0] if len(texts) == 1 else f"({', '.join(texts)})" if texts else ""
+        cls = value.cls
+        name = cls.__name__ if cls.__module__ == "builtins" else cls
+        self.emit(control.raise_, *leaves, exception=name, message=template)
+
+    def _shown(self, v, leaves, alone) -> str:
+        """An argument of an exception in its message, a template; its run-time numbers are added to `leaves`."""
+        if isinstance(v, Message):
+            shift = len(leaves)
+            leaves += v.values
+            return renumbered(v.template, shift)
+        if isinstance(v, Leaf) and isinstance(v.type, Scalar):
+            if v.known and v.py:
+                return repr(v.node.value)
+            leaves.append(v)
+            return f"{{{len(leaves) - 1}}}"
+        if isinstance(v, Static):
+            text = v.value if alone and isinstance(v.value, str) else repr(v.value)
+            return str(text).replace("{", "{{").replace("}", "}}")
+        self.error("an exception takes strings and numbers", "format a message: f'…{x}…'")
+
+    def raise_node(self, node, value):
+        self.raises(value)
+
+
+def renumbered(template: str, shift: int) -> str:
+    """A message template whose values start at number `shift`."""
+    if not shift:
+        return template
+    out, k = "", 0
+    while k < len(template):
+        c = template[k]
+        if c == "{" and template[k + 1] == "{":
+            out, k = out + "{{", k + 2
+        elif c == "{":
+            end = k + 1
+            while template[end].isdigit():
+                end += 1
+            out, k = out + "{" + str(int(template[k + 1 : end]) + shift), end
+        else:
+            out, k = out + c, k + 1
+    return out
+
+
+_RAW = {
+    "tuple": Expressions._tuple,
+    "get": Expressions._get,
+    "inject": Expressions._inject,
+    "switch": Expressions._switch,
+    "match": Expressions._match,
+    "loop": Expressions.loop,
+    "py_closure": Expressions._closure,
+    "py_local": Expressions._local,
+    "py_comprehension": Expressions._comprehension,
+}
+_STRUCTURE = {
+    "py_tuple": Expressions._display,
+    "py_list": Expressions._list,
+    "py_dict": Expressions._dict,
+    "py_slice": Expressions._slice,
+}
+_OPERATIONS = {
+    "py_binary": Expressions._binary,
+    "py_inplace": Expressions._inplace,
+    "py_unary": Expressions._unary,
+    "py_compare": Expressions._compare,
+    "py_truth": Expressions._truth,
+    "py_getattr": lambda self, node, value: self.getattr(value, node.attrs["name"]),
+    "py_getitem": lambda self, node, value, index: self._item(value, index),
+    "py_setitem": Expressions._setitem,
+    "py_unpack": Expressions._unpack,
+    "py_iter": lambda self, node, value: self.iterator(value),
+    "py_has_next": lambda self, node, it, k: self.has_next(it, k),
+    "py_next": lambda self, node, it, k: self.next_item(it, k),
+    "py_successor": Expressions._successor,
+    "py_fstring": lambda self, node, *values: self._fstring(node.attrs, *values),
+    "py_raise": Expressions.raise_node,
+}
+
+__all__ = ["NONE", "Constant", "Expressions", "surface"]

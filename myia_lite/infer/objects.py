@@ -1,0 +1,360 @@
+"""Python objects met during the walk: constants, attributes, classes and their instances.
+
+What is read of an object at compile time is recorded, so that a call can check that it is still so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import types
+
+import numpy as np
+
+from ..ir import (
+    Constant,
+    Graph,
+    MyiaAttributeError,
+    MyiaError,
+    MyiaTypeError,
+    MyiaValueError,
+    Parameter,
+    Scalar,
+    constant,
+    shaped,
+)
+from ..ops import surface
+from . import library
+from .calls import Calls
+from .templates import NO_VALUE
+from .values import Bound, Closure, Leaf, Mapping, MaybeUnbound, Range, Record, Sequence, Slice, Static, Transformed, Value
+
+DTYPES = {"bool": "bool", "int32": "i32", "int64": "i64", "float32": "f32", "float64": "f64"}
+UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
+FUNCTIONS = (types.FunctionType,)
+REFUSED = {
+    "print": "print outside the compiled function, or raise an error with the message",
+    "open": "do input and output outside the compiled function",
+    "input": "do input and output outside the compiled function",
+    "setattr": "return a new record: dataclasses.replace(…)",
+    "eval": "write the expression itself",
+    "exec": "write the statements themselves",
+    "globals": "pass what you need as an argument",
+    "vars": "name the attributes",
+    "id": "compare values with ==",
+}
+
+
+def array_dtype(obj) -> str | None:
+    """The IR's dtype of a NumPy array or scalar, None where it is not supported."""
+    return DTYPES.get(obj.dtype.name)
+
+
+def is_named_tuple(cls) -> bool:
+    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def is_frozen(cls) -> bool:
+    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
+
+
+def field_names(cls) -> tuple[str, ...]:
+    return cls._fields if is_named_tuple(cls) else tuple(f.name for f in dataclasses.fields(cls))
+
+
+class Objects(Calls):
+    """What Python objects mean."""
+
+    def __init__(self, error_model, parse):
+        super().__init__(error_model, parse)
+        self.captured: dict[int, tuple[object, Parameter]] = {}
+
+    # ---- constants -----------------------------------------------------------------------------------------------------
+    def constant_value(self, obj) -> Value:
+        """The value of a Python object that the program refers to."""
+        if obj is surface.UNBOUND:
+            return MaybeUnbound("", NO_VALUE, self.const(False))
+        kind = type(obj)
+        if kind in (bool, int, float):
+            return self.const(obj)
+        if isinstance(obj, np.generic) and not isinstance(obj, (np.str_, np.bytes_)):
+            dtype = array_dtype(obj)
+            if dtype is None:
+                self.error(f"a NumPy scalar of dtype {obj.dtype}", UNSUPPORTED_DTYPE)
+            return Leaf(Constant(obj.item(), Scalar(dtype)))
+        if isinstance(obj, np.ndarray):
+            return self.captured_array(obj)
+        if kind is complex:
+            self.error("complex numbers are not supported", "compute with the real and imaginary parts")
+        if kind in (tuple, list):
+            return Sequence(tuple(map(self.constant_value, obj)), kind)
+        if kind is dict and all(isinstance(k, str) for k in obj):
+            return Mapping(tuple(obj), tuple(map(self.constant_value, obj.values())))
+        if kind is range:
+            return Range(*(self.const(v) for v in (obj.start, obj.stop, obj.step)))
+        if kind is slice:
+            return Slice(*map(self.constant_value, (obj.start, obj.stop, obj.step)))
+        if is_named_tuple(kind) or is_frozen(kind):
+            return Record(kind, tuple(self.constant_value(getattr(obj, f)) for f in field_names(kind)))
+        return Static(obj)
+
+    def captured_array(self, obj: np.ndarray) -> Value:
+        """An array of the surroundings: a hidden parameter, read at each call."""
+        dtype = array_dtype(obj)
+        if dtype is None:
+            self.error(f"an array of dtype {obj.dtype}", UNSUPPORTED_DTYPE)
+        if id(obj) not in self.captured:
+            p = Parameter(None, shaped(dtype, obj.shape), "captured")
+            self.aliases.own(p, "an array from outside the function")
+            self.captured[id(obj)] = obj, p
+        return Leaf(self.captured[id(obj)][1])
+
+    def as_sequence(self, value: Value) -> Value:
+        """A NamedTuple as the tuple it is."""
+        if isinstance(value, Record) and is_named_tuple(value.cls):
+            return Sequence(value.items)
+        return value
+
+    # ---- attributes ----------------------------------------------------------------------------------------------------
+    def getattr(self, value: Value, name: str) -> Value:
+        return self.apart(lambda v: self._attribute(v, name), [value])
+
+    def _attribute(self, value: Value, name: str) -> Value:
+        if isinstance(value, Static):
+            return self._static_attribute(value.value, name)
+        if isinstance(value, Record):
+            return self._record_attribute(value, name)
+        if isinstance(value, Bound) and isinstance(value.function, Static) and name in ("func", "args", "keywords"):
+            self.error(f"the attribute {name} of a partial function", "keep the function and its arguments apart")
+        found = library.attribute(self, value, name)
+        if found is None:
+            self.error(f"{self._kind(value)} has no attribute '{name}'", "check the name", MyiaAttributeError)
+        return found
+
+    def _kind(self, value) -> str:
+        if isinstance(value, Leaf):
+            return f"a value of type {value.type}"
+        if isinstance(value, Sequence):
+            return f"a {value.kind.__name__}"
+        return {Mapping: "a dict", Closure: "a function", Range: "a range"}.get(type(value), "this value")
+
+    def _static_attribute(self, obj, name: str) -> Value:
+        if obj is surface.UNBOUND or obj is None:
+            self.error(f"'NoneType' object has no attribute '{name}'", "test for None first", MyiaAttributeError)
+        descriptor = inspect.getattr_static(type(obj), name, None)
+        if isinstance(descriptor, property) and not isinstance(obj, type):
+            return self.call(Static(descriptor.fget), [Static(obj)])
+        if isinstance(obj, (str, bytes)):
+            found = library.attribute(self, Static(obj), name)
+            if found is not None:
+                return found
+        try:
+            found = getattr(obj, name)
+        except AttributeError as error:
+            self.error(str(error), "check the name", MyiaAttributeError)
+        if not isinstance(obj, (type, types.ModuleType)) or type(found) not in (type, types.FunctionType):
+            self.dependencies.append((obj, name, found))
+        return self.constant_value(found)
+
+    def _record_attribute(self, value: Record, name: str) -> Value:
+        cls = value.cls
+        if issubclass(cls, BaseException):
+            if name == "args":
+                return Sequence(value.items)
+            self.error(f"the attribute {name} of an exception", "raise it as it is", MyiaAttributeError)
+        names = field_names(cls)
+        if name in names:
+            return value.items[names.index(name)]
+        if name == "_replace" and is_named_tuple(cls):
+            return Bound(Static(_REPLACE), (value,))
+        if name == "_fields" and is_named_tuple(cls):
+            return self.constant_value(cls._fields)
+        found = inspect.getattr_static(cls, name, None)
+        if isinstance(found, property):
+            return self.call(Static(found.fget), [value])
+        if isinstance(found, functools.cached_property):
+            return self.call(Static(found.func), [value])
+        if isinstance(found, staticmethod):
+            return self.constant_value(found.__func__)
+        if isinstance(found, classmethod):
+            return Bound(Static(found.__func__), (Static(cls),))
+        if is_named_tuple(cls) and found is None or name in ("index", "count") and is_named_tuple(cls):
+            inner = library.attribute(self, self.as_sequence(value), name)
+            if inner is not None:
+                return inner
+        if found is None:
+            self.error(f"'{cls.__name__}' object has no attribute '{name}'", "check the name", MyiaAttributeError)
+        if isinstance(found, types.FunctionType) or hasattr(found, "__wrapped__"):
+            return Bound(Static(found), (value,))
+        return self.constant_value(found)
+
+    # ---- calls of objects ----------------------------------------------------------------------------------------------
+    def call_object(self, obj, args, keywords) -> Value:
+        if obj is _REPLACE or obj is dataclasses.replace:
+            return self._replaced(args, keywords)
+        if getattr(obj, "__myia_transform__", None) in ("grad", "value_and_grad"):
+            return self.transformed(obj.__myia_transform__, args, keywords)
+        if hasattr(obj, "__myia_transformed__"):
+            kind, function, argnums, has_aux = obj.__myia_transformed__
+            return self.call(Transformed(kind, Static(function), argnums, has_aux), args, keywords)
+        if obj is functools.partial:
+            return Bound(args[0], tuple(args[1:]), keywords)
+        if obj is getattr:
+            return self._getattr(args)
+        if obj is hasattr:
+            return self._hasattr(args)
+        if obj is isinstance:
+            found = self._isinstance(args)
+            if found is not None:
+                return found
+        elaborator = library.lookup(obj)
+        if elaborator is not None:
+            return self.call_elaborator(elaborator, args, keywords)
+        if isinstance(obj, FUNCTIONS):
+            if hasattr(obj, "__wrapped__") and not obj.__code__.co_freevars:
+                return self.call_object(obj.__wrapped__, args, keywords)
+            return self.call_python(obj, args, keywords)
+        if isinstance(obj, types.MethodType):
+            return self.call(Static(obj.__func__), [self.constant_value(obj.__self__), *args], keywords)
+        if isinstance(obj, functools.partial):
+            held = [self.constant_value(a) for a in obj.args]
+            named = {k: self.constant_value(v) for k, v in obj.keywords.items()} | dict(keywords)
+            return self.call(self.constant_value(obj.func), [*held, *args], tuple(named.items()))
+        if isinstance(obj, type):
+            return self.construct(obj, args, keywords)
+        wrapped = getattr(obj, "__wrapped__", None)
+        if callable(wrapped):
+            return self.call(Static(wrapped), args, keywords)
+        method = inspect.getattr_static(type(obj), "__call__", None)
+        if isinstance(method, types.FunctionType):
+            return self.call(Static(method), [Static(obj), *args], keywords)
+        name = getattr(obj, "__name__", None) or repr(obj)
+        if not callable(obj):
+            self.error(f"'{type(obj).__name__}' object is not callable", "call a function")
+        self.error(f"{name} is not supported in compiled code", REFUSED.get(name, "compute it outside the compiled function, or write it in Python"))
+
+    def call_instance(self, value: Value, args, keywords) -> Value:
+        if isinstance(value, Record):
+            method = inspect.getattr_static(value.cls, "__call__", None)
+            if isinstance(method, types.FunctionType):
+                return self.call(Static(method), [value, *args], keywords)
+        self.error(f"{self._kind(value)} is not callable", "call a function")
+
+    # ---- classes -------------------------------------------------------------------------------------------------------
+    def construct(self, cls: type, args, keywords) -> Value:
+        if issubclass(cls, BaseException):
+            if keywords:
+                self.error("an exception with keyword arguments", "pass the message only")
+            return Record(cls, tuple(args))
+        if is_named_tuple(cls):
+            defaults = {k: self.constant_value(v) for k, v in cls._field_defaults.items()}
+            return Record(cls, tuple(self.bind(cls.__name__, _Fields(names=cls._fields), args, keywords, defaults)))
+        if dataclasses.is_dataclass(cls):
+            return self._construct_dataclass(cls, args, keywords)
+        self.error(
+            f"an instance of {cls.__name__} cannot be made in compiled code",
+            "make it a @dataclass(frozen=True) or a NamedTuple",
+        )
+
+    def _construct_dataclass(self, cls, args, keywords):
+        if not is_frozen(cls):
+            self.error(
+                f"{cls.__name__} is a dataclass that can be changed", f"declare it @dataclass(frozen=True): {cls.__name__}"
+            )
+        if "__init__" in vars(cls) and getattr(vars(cls)["__init__"], "__qualname__", "").endswith("__init__"):
+            own = vars(cls)["__init__"]
+            if not cls.__dataclass_params__.init or own.__code__.co_filename != "<string>":
+                self.error(f"{cls.__name__} has an __init__ of its own", "let the dataclass make it")
+        if hasattr(cls, "__post_init__"):
+            self.error(f"{cls.__name__} has a __post_init__", "check the fields in a function that makes the instance")
+        fields = dataclasses.fields(cls)
+        names = tuple(f.name for f in fields if f.init and not f.kw_only)
+        only = tuple(f.name for f in fields if f.init and f.kw_only)
+        defaults = {}
+        for f in fields:
+            if f.default is not dataclasses.MISSING:
+                defaults[f.name] = self.constant_value(f.default)
+            elif f.default_factory is not dataclasses.MISSING:
+                defaults[f.name] = self.call(Static(f.default_factory), [])
+        bound = dict(zip((*names, *only), self.bind(cls.__name__, _Fields(names=names, kwonly=only), args, keywords, defaults), strict=True))
+        for f in fields:
+            if not f.init and f.name not in defaults:
+                self.error(f"the field {f.name} of {cls.__name__} gets no value", "give it a default")
+        return Record(cls, tuple(bound.get(f.name, defaults.get(f.name)) for f in fields))
+
+    def _replaced(self, args, keywords) -> Value:
+        (value, *rest) = args
+        if several(value):
+            return self.over(value, lambda v: self._replaced([v, *rest], keywords))
+        if rest or not isinstance(value, Record):
+            self.error("replace() takes a frozen dataclass or a NamedTuple, and keywords", "replace(x, field=value)")
+        names = field_names(value.cls)
+        new = dict(zip(names, value.items, strict=True))
+        for k, v in keywords:
+            if k not in new:
+                self.error(f"{value.cls.__name__} has no field '{k}'", f"its fields are {', '.join(names)}", MyiaValueError)
+            new[k] = v
+        return Record(value.cls, tuple(new.values()))
+
+    # ---- builtins that look at objects -----------------------------------------------------------------------------------
+    def _getattr(self, args) -> Value:
+        if len(args) not in (2, 3) or not isinstance(args[1], Static) or not isinstance(args[1].value, str):
+            self.error("getattr takes a value and a name known at compile time", "write x.name")
+        try:
+            return self.getattr(args[0], args[1].value)
+        except MyiaAttributeError:
+            if len(args) == 3:
+                return args[2]
+            raise
+
+    def _hasattr(self, args) -> Value:
+        try:
+            self._getattr(args)
+        except MyiaAttributeError:
+            return self.const(False)
+        return self.const(True)
+
+    def _isinstance(self, args) -> Value | None:
+        """isinstance of records, sequences and constants; numbers and arrays are the library's."""
+        if len(args) != 2:
+            return None
+        value, classes = args
+        if several(value):
+            return self.over(value, lambda v: self.call(Static(isinstance), [v, classes]))
+        cls = {Mapping: dict, Range: range, Closure: types.FunctionType, Slice: slice}.get(type(value))
+        if isinstance(value, (Sequence, Record)):
+            cls = value.kind if isinstance(value, Sequence) else value.cls
+        elif isinstance(value, Static):
+            cls = type(value.value)
+        if cls is None:
+            return None
+        wanted = self._classes(classes)
+        return None if wanted is None else self.const(issubclass(cls, wanted))
+
+    def _classes(self, value):
+        if isinstance(value, Static) and isinstance(value.value, (type, types.UnionType)):
+            return value.value
+        if isinstance(value, Sequence):
+            inner = tuple(map(self._classes, value.items))
+            return None if None in inner else inner
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fields:
+    """The signature of a class that takes its fields."""
+
+    names: tuple[str, ...]
+    kwonly: tuple[str, ...] = ()
+    posonly: tuple[str, ...] = ()
+    vararg: None = None
+
+
+def _REPLACE(record, /, **fields):
+    """Stands for the method _replace of NamedTuples."""
+
+
+from .joins import several  # noqa: E402
+
+__all__ = ["Graph", "MyiaError", "MyiaTypeError", "Objects", "constant"]

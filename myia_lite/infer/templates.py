@@ -1,0 +1,374 @@
+"""Templates: the compile-time part of a value, hashable, without its nodes.
+
+`Shapes.template(value)` and `Shapes.leaves(value)` take a value apart, `Shapes.rebuild(template, nodes)` puts it together
+over other nodes.  What crosses the boundary of a graph is the leaves; what keys a specialisation, and what a loop iterates
+to a fixpoint, is the template.  The abstract type of an argument is a template too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator as Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..ir import Apply, Array, Constant, Graph, Node, Scalar, Sum, Type, constant
+from ..ops import surface
+from .values import (
+    Bound,
+    Closure,
+    Iterator,
+    Leaf,
+    Mapping,
+    MaybeUnbound,
+    Message,
+    Outcome,
+    Range,
+    Record,
+    Sequence,
+    Slice,
+    Static,
+    Transformed,
+    Value,
+)
+
+
+class Ident:
+    """An object in a template: strings and the like by value, everything else by identity."""
+
+    __slots__ = ("value",)
+    BY_VALUE = (str, bytes, np.dtype)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other):
+        a, b = self.value, other.value if isinstance(other, Ident) else NotImplemented
+        return a is b or (isinstance(a, self.BY_VALUE) and type(a) is type(b) and a == b)
+
+    def __hash__(self):
+        return hash(self.value) if isinstance(self.value, self.BY_VALUE) else id(self.value)
+
+    def __repr__(self):
+        return getattr(self.value, "__name__", None) or repr(self.value)
+
+
+class Template:
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dyn(Template):
+    """One leaf that the running program computes.  `zero_d`: a NumPy array of rank 0, which computes as a scalar."""
+
+    type: Type
+    py: bool = False
+    zero_d: bool = False
+
+    def __str__(self):
+        return f"Python {self.type}" if self.py else str(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Template):
+    """A number known at compile time; no leaf.  Compared by its text: 0.0 is not -0.0, and nan is nan."""
+
+    type: Scalar
+    py: bool
+    text: str
+    value: Any = field(compare=False)
+
+    def __str__(self):
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Tree(Template):
+    """A structure: `shape` says of what kind (see `parts`), `items` its children."""
+
+    shape: tuple
+    items: tuple[Template, ...] = ()
+
+    def __str__(self):
+        kind, *rest = self.shape
+        if kind == "static":
+            return repr(rest[0])
+        if kind == "sequence":
+            return f"{rest[0].__name__}({', '.join(map(str, self.items))})"
+        if kind == "record":
+            return f"{rest[0].__name__}({', '.join(map(str, self.items))})"
+        if kind == "closure":
+            return f"function {rest[0].name}"
+        return f"{kind}({', '.join(map(str, self.items))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Union(Template):
+    """One of several alternatives, which only the running program knows: one leaf, of a Sum type."""
+
+    alternatives: tuple[tuple[str, Template], ...]
+
+    def __str__(self):
+        return " or ".join(str(t) for _, t in self.alternatives)
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe(Template):
+    """A variable that may be unbound: `item` is None if it is so on all paths; `bound` a bool."""
+
+    name: str
+    item: Template | None
+    bound: Template
+
+    def __str__(self):
+        return f"{self.item} or unbound"
+
+
+NO_VALUE = Static(surface.UNBOUND)  # what a variable without a value holds
+
+
+def generalised(t: Template, dtypes=None) -> Template:
+    """`t` with its known numbers (of `dtypes`, if given) turned into leaves."""
+    if isinstance(t, Known):
+        return Dyn(t.type, t.py) if dtypes is None or t.type.dtype in dtypes else t
+    if isinstance(t, Tree):
+        return Tree(t.shape, tuple(generalised(i, dtypes) for i in t.items))
+    if isinstance(t, Maybe):
+        return replace(t, item=t.item and generalised(t.item, dtypes), bound=generalised(t.bound, dtypes))
+    if isinstance(t, Union):
+        return Union(tuple((tag, generalised(i, dtypes)) for tag, i in t.alternatives))
+    return t
+
+
+# ---- closures --------------------------------------------------------------------------------------------------------
+class Env:
+    """The values of the surface nodes of a graph being walked, and of the graphs around it."""
+
+    __slots__ = ("values", "parent")
+
+    def __init__(self, parent: Env | None = None):
+        self.values: dict[Node, Value] = {}
+        self.parent = parent
+
+    def __setitem__(self, node, value):
+        self.values[node] = value
+
+    def get(self, node: Node) -> Value | None:
+        env = self
+        while env is not None:
+            if node in env.values:
+                return env.values[node]
+            env = env.parent
+        # a function defined around this one: itself, or one that is defined further down
+        if isinstance(node, Apply) and node.op is surface.py_closure:
+            defaults = tuple(plain(a.value) if isinstance(a, Constant) else self.get(a) for a in node.args)
+            return Closure(node.graphs[0], self, defaults)
+        return None
+
+
+def plain(obj: Any) -> Value:
+    """The value of a Python object that is a number, or is known as it is."""
+    if type(obj) in (bool, int, float):
+        return Leaf(constant(obj), True)
+    return Static(obj)
+
+
+def captures(graph: Graph) -> tuple[Node, ...]:
+    """The nodes of enclosing graphs whose values a call of `graph` needs; functions among them by what they need."""
+    if "captures" not in graph.info:
+        found: dict[Node, None] = {}
+        _captures(graph, found, set())
+        graph.info["captures"] = tuple(found)
+    return graph.info["captures"]
+
+
+def _captures(graph: Graph, found: dict, seen: set) -> None:
+    if graph in seen:
+        return
+    seen.add(graph)
+    inside: set[Node] = set()
+    for g in graph.nested():
+        inside.update(g.params)
+        inside.update(g.nodes)
+    for g in graph.nested():
+        iterator = g.info.get("iterator")
+        uses = [a for n in g.nodes for a in n.args]
+        for use in (*uses, g.result, *([iterator] if iterator is not None else [])):
+            if isinstance(use, Constant) or use in inside or use in found:
+                continue
+            if isinstance(use, Apply) and use.op is surface.py_closure:
+                for a in use.args:
+                    if not isinstance(a, Constant):
+                        found[a] = None
+                outer: dict[Node, None] = {}
+                _captures(use.graphs[0], outer, seen)
+                found.update((n, None) for n in outer if n not in inside)
+            else:
+                found[use] = None
+
+
+# ---- values and their parts ------------------------------------------------------------------------------------------
+def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
+    """The shape (hashable, without nodes) of a structure, and its children."""
+    if isinstance(value, Static):
+        return ("static", Ident(value.value)), ()
+    if isinstance(value, Sequence):
+        return ("sequence", value.kind, len(value.items)), value.items
+    if isinstance(value, Mapping):
+        return ("mapping", value.keys), value.items
+    if isinstance(value, Record):
+        return ("record", value.cls, len(value.items)), value.items
+    if isinstance(value, Closure):
+        held = captures(value.graph)
+        values = tuple(value.env.get(n) or NO_VALUE for n in held)
+        return ("closure", value.graph, len(held)), (*values, *value.defaults)
+    if isinstance(value, Bound):
+        keys = tuple(k for k, _ in value.keywords)
+        return ("bound", len(value.args), keys), (value.function, *value.args, *(v for _, v in value.keywords))
+    if isinstance(value, Transformed):
+        return ("transformed", value.kind, value.argnums, value.has_aux), (value.function,)
+    if isinstance(value, Slice):
+        return ("slice",), (value.start, value.stop, value.step)
+    if isinstance(value, Range):
+        return ("range",), (value.start, value.stop, value.step)
+    if isinstance(value, Iterator):
+        return ("iterator", value.kind), value.parts
+    if isinstance(value, Message):
+        return ("message", value.template), value.values
+    if isinstance(value, Outcome) and value.node is None:
+        return ("inject", value.tag), value.items
+    raise AssertionError(f"a value of class {type(value).__name__}")
+
+
+def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
+    """The inverse of `parts`."""
+    kind, *rest = shape
+    match kind:
+        case "static":
+            return Static(rest[0].value)
+        case "sequence":
+            return Sequence(items, rest[0])
+        case "mapping":
+            return Mapping(rest[0], items)
+        case "record":
+            return Record(rest[0], items)
+        case "closure":
+            graph, count = rest
+            env = Env()
+            for node, value in zip(captures(graph), items[:count], strict=True):
+                if value is not NO_VALUE:
+                    env[node] = value
+            return Closure(graph, env, items[count:])
+        case "bound":
+            n, keys = rest
+            return Bound(items[0], items[1 : 1 + n], tuple(zip(keys, items[1 + n :], strict=True)))
+        case "transformed":
+            return Transformed(rest[0], items[0], rest[1], rest[2])
+        case "slice":
+            return Slice(*items)
+        case "range":
+            return Range(*items)
+        case "iterator":
+            return Iterator(rest[0], items)
+        case "message":
+            return Message(rest[0], items)
+        case "inject":
+            return Outcome(rest[0], items)
+    raise AssertionError(kind)
+
+
+class Shapes:
+    """Taking values apart and putting them together, with the Sum types of one inference."""
+
+    def __init__(self):
+        self.sums: dict[Union, Sum] = {}
+        self.tags: dict[Any, str] = {}
+
+    def template(self, value: Value) -> Template:
+        if isinstance(value, Leaf):
+            node = value.node
+            if isinstance(node, Constant):
+                return Known(node.type, value.py, repr(node.value), node.value)
+            return Dyn(node.type, value.py, value.zero_d)
+        if isinstance(value, MaybeUnbound):
+            item = None if value.value is NO_VALUE else self.template(value.value)
+            return Maybe(value.name, item, self.template(value.bound))
+        if isinstance(value, Outcome) and value.node is not None:
+            return value.alternatives
+        shape, items = parts(value)
+        return Tree(shape, tuple(self.template(i) for i in items))
+
+    def leaves(self, value: Value) -> list[Node]:
+        """The nodes of a value, those of known numbers left out."""
+        if isinstance(value, Leaf):
+            return [] if isinstance(value.node, Constant) else [value.node]
+        if isinstance(value, MaybeUnbound):
+            inner = [] if value.value is NO_VALUE else self.leaves(value.value)
+            return inner + self.leaves(value.bound)
+        if isinstance(value, Outcome) and value.node is not None:
+            return [value.node]
+        return [leaf for item in parts(value)[1] for leaf in self.leaves(item)]
+
+    def rebuild(self, t: Template, nodes: Iterable[Node]) -> Value:
+        """The value of template `t` over the next of `nodes`."""
+        if isinstance(t, Dyn):
+            return Leaf(next(nodes), t.py, t.zero_d)
+        if isinstance(t, Known):
+            return Leaf(Constant(t.value, t.type), t.py)
+        if isinstance(t, Union):
+            return Outcome(None, (), next(nodes), t)
+        if isinstance(t, Maybe):
+            inner = NO_VALUE if t.item is None else self.rebuild(t.item, nodes)
+            bound = self.rebuild(t.bound, nodes)
+            return inner if bound.known and bound.node.value else MaybeUnbound(t.name, inner, bound)
+        return remake(t.shape, tuple([self.rebuild(i, nodes) for i in t.items]))
+
+    def types(self, t: Template | None) -> list[Type]:
+        """The types of the leaves of `t`."""
+        if isinstance(t, Dyn):
+            return [t.type]
+        if isinstance(t, Union):
+            return [self.sum_of(t)]
+        if isinstance(t, Maybe):
+            return self.types(t.item) + self.types(t.bound)
+        if isinstance(t, Tree):
+            return [x for i in t.items for x in self.types(i)]
+        return []
+
+    def sum_of(self, t: Union) -> Sum:
+        """The Sum type of a union: one per set of alternatives."""
+        if t not in self.sums:
+            s = self.sums[t] = Sum(f"u{len(self.sums)}")
+            s.variants.update((tag, tuple(self.types(item))) for tag, item in t.alternatives)
+        return self.sums[t]
+
+    def tag(self, t: Template) -> str:
+        """The name of the alternative that `t` belongs to: templates with one tag can be joined leaf by leaf."""
+        if isinstance(t, Tree):
+            if t.shape[0] == "inject":
+                return t.shape[1]
+            key, text = (t.shape, len(t.items)), _tag_text(t.shape)
+        elif isinstance(t.type, Array):
+            key, text = ("array", t.type.rank), f"array{t.type.rank}"
+        else:
+            key, text = "number", "number"
+        if key not in self.tags:
+            taken = self.tags.values()
+            self.tags[key] = text if text not in taken else f"{text}_{len(self.tags)}"
+        return self.tags[key]
+
+
+def _tag_text(shape: tuple) -> str:
+    kind, *rest = shape
+    if kind == "static":
+        text = repr(rest[0])
+    elif kind == "sequence":
+        text = f"{rest[0].__name__}{rest[1]}"
+    elif kind == "record":
+        text = rest[0].__name__
+    elif kind == "closure":
+        text = rest[0].name
+    else:
+        text = kind
+    return "".join(c if c.isalnum() else "_" for c in text)[:24] or "empty"
