@@ -75,6 +75,7 @@ def refuse(what: str, node: ast.AST, file: str, remedy: str) -> MyiaSyntaxError:
 
 def check_subset(function: ast.AST, file: str) -> None:
     """Raise MyiaSyntaxError for the first construct of `function`, in the order of the source, that is refused."""
+    applied = getattr(function, "decorator_list", [])  # Python has run them: only those of nested functions count
     todo = [function]
     while todo:
         node = todo.pop()
@@ -84,7 +85,8 @@ def check_subset(function: ast.AST, file: str) -> None:
             raise refuse(what, node, file, remedy)
         for check in _CHECKS.get(type(node), ()):
             check(node, file)
-        todo.extend(reversed([n for n in _parts(node) if not isinstance(n, (ast.operator, ast.expr_context))]))
+        parts = [n for n in _parts(node) if n not in applied]
+        todo.extend(reversed([n for n in parts if not isinstance(n, (ast.operator, ast.expr_context))]))
 
 
 def _parts(node: ast.AST):

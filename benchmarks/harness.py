@@ -1,0 +1,152 @@
+"""Timing by alternation, rows of the table, the registry of benchmarks, and compiled C."""
+
+import ctypes
+import hashlib
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+BENCHMARKS: dict[str, Callable[[], Iterator["Row"]]] = {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `ours` and `theirs` are in seconds, or in the `unit` named.  With a peer, `target` bounds the ratio ours / theirs;
+    without one it bounds `ours`.  `theirs` is None where the peer is not installed.
+    """
+
+    what: str
+    ours: float
+    peer: str = ""
+    theirs: float | None = None
+    target: float | None = None
+    unit: str = "s"
+
+    @property
+    def ratio(self) -> float | None:
+        """ours / theirs, where there is such a thing."""
+        return self.ours / self.theirs if self.theirs else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none, or no peer to compare with."""
+        measured = self.ratio if self.peer else self.ours
+        return None if self.target is None or measured is None else measured <= self.target
+
+
+def benchmark(run: Callable[[], Iterator[Row]]):
+    """Enter a function that yields rows in the registry, under the name of its module."""
+    BENCHMARKS[run.__module__.rpartition(".")[2]] = run
+    return run
+
+
+def medians(*contenders: Callable[[], object], rounds: int = 15, least: float = 0.005) -> list[float]:
+    """Median seconds of one call of each contender, run in turn.
+
+    Each is called once to warm up; a timing holds as many calls as fill `least` seconds.
+    """
+    counts = []
+    for call in contenders:
+        call()
+        start = time.perf_counter()
+        call()
+        counts.append(max(1, round(least / max(time.perf_counter() - start, 1e-9))))
+    times: list[list[float]] = [[] for _ in contenders]
+    for _ in range(rounds):
+        for call, count, seconds in zip(contenders, counts, times, strict=True):
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            seconds.append((time.perf_counter() - start) / count)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def check_equal(ours, theirs, rtol: float = 1e-9, what: str = "results"):
+    """Stop the benchmark unless two (tuples of) results agree: a fast wrong answer is no answer.
+
+    Raises AssertionError.
+    """
+    if isinstance(ours, tuple | list):
+        assert len(ours) == len(theirs), f"{what}: {len(ours)} and {len(theirs)} of them"
+        for a, b in zip(ours, theirs, strict=True):
+            check_equal(a, b, rtol, what)
+        return
+    a, b = np.asarray(ours), np.asarray(theirs)
+    scale = max(1e-300, float(np.max(np.abs(b), initial=0.0)))
+    assert a.shape == b.shape, f"{what}: shapes {a.shape} and {b.shape}"
+    assert np.all(np.isfinite(a)), f"{what}: not finite"
+    assert np.max(np.abs(a - b), initial=0.0) <= rtol * scale, f"{what} differ: {a} and {b}"
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Seconds of a single call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def first_call(make: Callable[[], Callable[[], object]], rounds: int = 3) -> float:
+    """Median seconds of the first call of a newly made function, which is when it is compiled."""
+    return statistics.median(seconds_of(make()) for _ in range(rounds))
+
+
+def peer(name: str):
+    """The module of that name, or None if it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def compile_c(source: str, *signatures: tuple[str, object, list]) -> tuple | None:
+    """The functions of a C source compiled by `cc -O2`, each given as (name, result type, argument types).
+
+    None where there is no C compiler.
+    """
+    if shutil.which("cc") is None:
+        return None
+    folder = Path(tempfile.gettempdir()) / f"myia-lite-benchmarks-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stem = folder / hashlib.sha256(source.encode()).hexdigest()[:16]
+    library = stem.with_suffix(".so")
+    if not library.exists():
+        stem.with_suffix(".c").write_text(source)
+        command = ["cc", "-O2", "-shared", "-fPIC", "-o", f"{library}.tmp", f"{stem}.c", "-lm"]
+        subprocess.run(command, check=True)
+        os.replace(f"{library}.tmp", library)
+    loaded = ctypes.CDLL(str(library))
+    functions = []
+    for name, result, arguments in signatures:
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+        functions.append(function)
+    return tuple(functions)
+
+
+def peak_memory() -> int:
+    """The most memory this process has had resident so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def in_new_process(module: str, function: str) -> float:
+    """The number that `benchmarks.<module>.<function>()` returns in a process of its own, with its memory fresh."""
+    program = f"from benchmarks.{module} import {function}; print({function}())"
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout.split()[-1])
