@@ -15,6 +15,7 @@ from .templates import NO_VALUE, Env, generalised
 from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Sequence, Static, Value
 
 ROUNDS = 12  # walks of a loop's body, or of a recursive function, before its state must have stopped changing
+PATIENCE = 4  # walks after which a loop with few trips is unrolled instead
 UNROLLED = 64  # trips of a loop over range(…) that is unrolled because it indexes a tuple of unlike items
 
 NEXT, EXIT = "#next", "#exit"
@@ -195,7 +196,7 @@ class Control(Joins):
         marker = object()
         self.unrollable.append(marker)
         try:
-            return self.iterate(body, env, init)
+            return self.iterate(body, env, init, marker)
         except Unroll as request:
             if request.loop is not marker:
                 raise
@@ -216,11 +217,14 @@ class Control(Joins):
             return min(known) if known else None
         return None
 
-    def iterate(self, body: Graph, env: Env, init: list[Value]) -> Value:
+    def iterate(self, body: Graph, env: Env, init: list[Value], marker: object = None) -> Value:
+        """A loop of the typed IR.  One with few trips, which has a `marker`, is unrolled where its state keeps growing."""
         state = [generalised(self.template(v)) for v in init]
         outer = self.aliases.versions
         facts, start = LoopAliases(self.aliases), len(self.graph.nodes)
-        for _ in range(ROUNDS):
+        for k in range(ROUNDS):
+            if marker is not None and k == PATIENCE:
+                raise Unroll(marker)
             del self.graph.nodes[start:]
             self.aliases.versions = dict(outer)
             entry = [self.coerce(v, t) for v, t in zip(init, state, strict=True)]
@@ -240,8 +244,8 @@ class Control(Joins):
             exits = [e for e in ends if e.loop is None]
             new = list(state)
             for end in trips:
-                for k, v in enumerate(end.value.items):
-                    new[k] = self._next(new[k], generalised(self.template(v)), body.params[k])
+                for j, v in enumerate(end.value.items):
+                    new[j] = self._next(new[j], generalised(self.template(v)), body.params[j])
             if new == state:
                 for end in trips:
                     self.aliases.versions = end.versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,27 @@ from .transforms import Transforms
 from .values import Leaf, Static, Value
 
 NESTING = 20_000  # frames of the walk: each call under way takes some twenty
+
+
+class DeepRecursion:
+    """While any thread is in it, Python's recursion limit is `NESTING`."""
+
+    lock, users, limit = threading.Lock(), 0, 0
+
+    def __enter__(self):
+        cls = DeepRecursion
+        with cls.lock:
+            if cls.users == 0:
+                cls.limit = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(cls.limit, NESTING))
+            cls.users += 1
+
+    def __exit__(self, *exc):
+        cls = DeepRecursion
+        with cls.lock:
+            cls.users -= 1
+            if cls.users == 0:
+                sys.setrecursionlimit(cls.limit)
 
 
 @dataclass(frozen=True)
@@ -54,12 +76,8 @@ def infer(
 
     `arguments` are what `abstract` made of the arguments; `parse(python_function)` gives a `ParsedFunction`.
     """
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, NESTING))
-    try:
+    with DeepRecursion():
         return Engine(error_model, parse).program(function, tuple(arguments), tuple(keywords))
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 class Engine(Transforms):
@@ -83,7 +101,7 @@ class Engine(Transforms):
             nonlocal result
             value = self.call(Static(function), positional, tuple(zip(names, named, strict=True)))
             result, nodes = self._returned(value)
-            self.give(entry, nodes)
+            self.give(entry, nodes, [n.type for n in nodes])
             return [End(entry, value, self.aliases.versions)]
 
         self.attempt(walk)
@@ -116,8 +134,8 @@ class Engine(Transforms):
             nodes = [self.const(k).node]
             for j, types in enumerate(flat):
                 nodes += self._spread_out(v)[1] if j == k else [self.dummy(t) for t in types]
-            self.give(self.graph, nodes)
-            return nodes
+            self.give(self.graph, nodes, [self.const(k).type, *(t for types in flat for t in types)])
+            return []
 
         graphs = self.alternatives(value, lambda tag, v: one(tag, v))
         node, _ = self.branch(control.case, [value.node], graphs)

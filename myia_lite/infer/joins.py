@@ -247,9 +247,11 @@ class Joins(Shapes, Context):
             columns.append((nodes, [self.aliases.seal(n) for n in nodes]))
         rows = list(zip(*(nodes for nodes, _ in columns), strict=True))
         kept = [None if closed or not self._same_everywhere(row) else row[0] for row in rows]
+        types = self.types(template)
         for end, (nodes, _) in zip(ends, columns, strict=True):
             with self.into(end.graph):
-                self.give(end.graph, [n for n, k in zip(nodes, kept, strict=True) if k is None])
+                returned = [(n, t) for n, t, k in zip(nodes, types, kept, strict=True) if k is None]
+                self.give(end.graph, [n for n, _ in returned], [t for _, t in returned])
         sealed = []
         for k in range(len(rows)):
             table: dict = {}
@@ -260,13 +262,14 @@ class Joins(Shapes, Context):
         self.aliases.join([end.versions for end in ends])
         return kept, sealed
 
-    def give(self, graph: Graph, nodes: list[Node]) -> None:
+    def give(self, graph: Graph, nodes: list[Node], types: list[Type]) -> None:
+        """Return `nodes` from a graph, declared as of `types`: dims may be known here and unknown there."""
         result = (
             nodes[0]
             if len(nodes) == 1
             else self.append(control.tuple_, nodes, type=Tuple(tuple(n.type for n in nodes)))
         )
-        graph.result, graph.result_type = result, result.type
+        graph.result, graph.result_type = result, types[0] if len(types) == 1 else Tuple(tuple(types))
 
     def collect(self, node: Apply, template, kept, sealed, known=None) -> Value:
         """The value over the results of `node`."""
