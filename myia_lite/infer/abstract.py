@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,12 @@ def abstract(value: Any) -> Template:
 def _array(value) -> Dyn:
     if isinstance(value, np.ma.MaskedArray):
         raise MyiaTypeError("a masked array", remedy="pass the data and the mask as two arrays")
-    return Dyn(shaped(_dtype(value), value.shape), False, value.ndim == 0)
+    return _leaf(_dtype(value), value.shape)
+
+
+@lru_cache(4096)
+def _leaf(dtype, shape) -> Dyn:
+    return Dyn(shaped(dtype, shape), False, not shape)
 
 
 def _dtype(value) -> str:

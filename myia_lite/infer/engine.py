@@ -40,18 +40,6 @@ class DeepRecursion:
                 sys.setrecursionlimit(cls.limit)
 
 
-@dataclass(frozen=True)
-class Attribute:
-    """A dependency: an attribute that was read at compile time."""
-
-    owner: Any
-    name: str
-    value: Any
-
-    def current(self):
-        return getattr(self.owner, self.name, None)
-
-
 @dataclass(frozen=True, eq=False)
 class Inferred:
     """The typed program.  `graph` takes the leaves of `arguments`, in order, then the arrays `captured`, and returns the
@@ -108,8 +96,7 @@ class Engine(Transforms):
         self.settle(entry)
         graph = self._unwrapped(entry)
         captured = self._lift(graph)
-        found = tuple(Attribute(*d) if isinstance(d, tuple) else d for d in self.dependencies)
-        return Inferred(graph, templates, result, captured, found)
+        return Inferred(graph, templates, result, captured, tuple(self.dependencies))
 
     def _returned(self, value: Value) -> tuple[Template, list[Node]]:
         """The template and the leaves of the result, with values of several shapes spread out."""

@@ -23,6 +23,7 @@ from ..ir import (
 from ..ops import surface
 from . import library
 from .calls import Calls
+from .dependencies import Attribute, Contents
 from .joins import several
 from .templates import NO_VALUE
 from .values import (
@@ -40,14 +41,15 @@ from .values import (
     Value,
 )
 
-DTYPES = {"bool": "bool", "int32": "i32", "int64": "i64", "float32": "f32", "float64": "f64"}
+_NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
+DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
 UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
 FUNCTIONS = (types.FunctionType,)
 
 
 def array_dtype(obj) -> str | None:
     """The IR's dtype of a NumPy array or scalar, None where it is not supported."""
-    return DTYPES.get(obj.dtype.name)
+    return DTYPES.get(obj.dtype)
 
 
 def is_named_tuple(cls) -> bool:
@@ -86,6 +88,8 @@ class Objects(Calls):
             return self.captured_array(obj)
         if kind is complex:
             self.error("complex numbers are not supported", "compute with the real and imaginary parts")
+        if kind in (list, dict):
+            self.dependencies.append(Contents.of(obj))
         if kind in (tuple, list):
             return Sequence(tuple(map(self.constant_value, obj)), kind)
         if kind is dict and all(isinstance(k, str) for k in obj):
@@ -153,7 +157,7 @@ class Objects(Calls):
         except AttributeError as error:
             self.error(str(error), "check the name", MyiaAttributeError)
         if not isinstance(obj, (type, types.ModuleType)) or type(found) not in (type, types.FunctionType):
-            self.dependencies.append((obj, name, found))
+            self.dependencies.append(Attribute(obj, name, found))
         return self.constant_value(found)
 
     def _record_attribute(self, value: Record, name: str) -> Value:
@@ -211,8 +215,6 @@ class Objects(Calls):
         if elaborator is not None:
             return self.call_elaborator(elaborator, args, keywords)
         if isinstance(obj, FUNCTIONS):
-            if hasattr(obj, "__wrapped__") and not obj.__code__.co_freevars:
-                return self.call_object(obj.__wrapped__, args, keywords)
             return self.call_python(obj, args, keywords)
         if isinstance(obj, types.MethodType):
             return self.call(Static(obj.__func__), [self.constant_value(obj.__self__), *args], keywords)
