@@ -250,10 +250,27 @@ def magnitude(ctx, a) -> Leaf:
 
 
 COMPARISONS = {"==": E.eq, "!=": E.ne, "<": E.lt, "<=": E.le, ">": E.gt, ">=": E.ge}
+SWAPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+EXACT = 2**53  # up to here, each int is a float
+
+
+def _int_and_float(ctx, op, i, f):
+    """i op f, exactly as Python compares them: where the rounded int equals the float, the ints decide."""
+    compare, rounded_ = COMPARISONS[op], cast(ctx, i, "f64")
+    near = ctx.emit(compare, rounded_, f)
+    if ctx.error_model != "python" or any(isinstance(n, Constant) and not abs(n.value) >= EXACT for n in (i, f)):
+        return near
+    beyond = ctx.const(op in ("<", "<=", "!=")).node  # a float of 2 ** 63 is above each int
+    exact = ctx.emit(E.select, ctx.emit(E.ge, f, 2.0**63), beyond, ctx.emit(compare, i, cast(ctx, f, "i64")))
+    return ctx.emit(E.select, ctx.emit(E.eq, rounded_, f), exact, near)
 
 
 def ordered(ctx, op, a, b) -> Leaf:
-    """A comparison of two Python numbers.  (An int beside a float is compared as a float: exact up to 2 ** 53.)"""
+    """A comparison of two Python numbers."""
+    if "i64" in (a.type.dtype, b.type.dtype) and "f64" in (a.type.dtype, b.type.dtype):
+        if a.type.dtype == "f64":
+            return ordered(ctx, SWAPPED[op], b, a)
+        return ctx.leaf(_int_and_float(ctx, op, a.node, b.node), py=True)
     dtype = max((a.type.dtype, b.type.dtype), key=("bool", "i64", "f64").index)
     if dtype == "bool" and op not in ("==", "!="):
         dtype = "i64"

@@ -18,7 +18,6 @@ STATIC = {
     "+": operator.add, "*": operator.mul, "%": operator.mod, "|": operator.or_, "-": operator.sub, "&": operator.and_,
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
-SWAPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def _python_numbers(*values) -> bool:

@@ -7,6 +7,7 @@ from scipy import special
 from ...ir import Array
 from ...ops import arrays as A
 from ...ops import elementwise as E
+from .creation import number
 from .dtypes import cast, leaf_of
 from .reductions import axes_of, reduce
 from .registry import absent, elaborates, fixed
@@ -14,9 +15,17 @@ from .sizes import shape, spread
 from .ufuncs import Function, _declare, _prim, apply
 
 
+def _decay(ctx, x):
+    """(x >= 0, exp(-|x|)), by select and not by abs: at 0 it keeps a derivative, and so all orders are right there."""
+    positive = ctx.emit(E.ge, x, 0.0)
+    return positive, ctx.emit(E.exp, ctx.emit(E.select, positive, ctx.emit(E.neg, x), x))
+
+
 def _expit(ctx, x):
-    """1 / (1 + exp(-x)) without overflow, with the derivative y (1 - y): half of 1 + tanh(x / 2)."""
-    return ctx.emit(E.mul, ctx.emit(E.add, ctx.emit(E.tanh, ctx.emit(E.mul, x, 0.5)), 1.0), 0.5)
+    """1 / (1 + exp(-x)) without overflow, accurate in both tails."""
+    positive, e = _decay(ctx, x)
+    one = number(x.type.dtype, 1)
+    return ctx.emit(E.div, ctx.emit(E.select, positive, one, e), ctx.emit(E.add, e, 1.0))
 
 
 def _logit(ctx, x):
@@ -25,8 +34,9 @@ def _logit(ctx, x):
 
 def _log_expit(ctx, x):
     """-log(1 + exp(-x)): min(x, 0) - log1p(exp(-|x|))."""
-    low = ctx.emit(E.minimum, x, 0.0)
-    return ctx.emit(E.sub, low, ctx.emit(E.log1p, ctx.emit(E.exp, ctx.emit(E.neg, ctx.emit(E.abs, x)))))
+    positive, e = _decay(ctx, x)
+    low = ctx.emit(E.select, positive, number(x.type.dtype, 0), x)
+    return ctx.emit(E.sub, low, ctx.emit(E.log1p, e))
 
 
 def _xlogy(ctx, x, y, log=lambda ctx, y: ctx.emit(E.log, y)):
@@ -57,9 +67,7 @@ FLOAT = Function("float", lambda ctx, x: x)
 
 
 def _shifted(ctx, a, axis):
-    """a - max(a) along the axes, the maximum (0 where it is infinite), and the axes.
-
-    The maximum takes no part in the derivative: it cancels.  So it comes from comparisons, as an integer-like constant."""
+    """a - max(a) along the axes, the maximum (0 where it is infinite), and the axes."""
     x = apply(ctx, FLOAT, [leaf_of(ctx, a)]).node
     if not isinstance(x.type, Array):
         x = spread(ctx, x, (1,), ())

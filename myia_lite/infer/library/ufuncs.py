@@ -199,9 +199,13 @@ def _heaviside(ctx, x, h):
 
 def log_sum(ctx, a, b, exp=E.exp, log1p=lambda ctx, x: ctx.emit(E.log1p, x)):
     """log(exp(a) + exp(b)), stably: the larger, and log1p of the ratio, which is at most 1."""
-    apart = ctx.emit(E.select, ctx.emit(E.eq, a, b), cast(ctx, ctx.const(0.0).node, a.type.dtype), ctx.emit(E.sub, a, b))
-    ratio = ctx.emit(exp, ctx.emit(E.neg, ctx.emit(E.abs, apart)))
-    return ctx.emit(E.add, ctx.emit(E.maximum, a, b), log1p(ctx, ratio))
+    # by select and not by max and abs, which have no second derivative at a tie
+    first = ctx.emit(E.ge, a, b)
+    apart = ctx.emit(E.select, first, ctx.emit(E.sub, b, a), ctx.emit(E.sub, a, b))
+    alike = ctx.emit(E.bit_and, ctx.emit(E.eq, a, b), ctx.emit(E.isinf, a))
+    ratio = ctx.emit(exp, ctx.emit(E.select, alike, cast(ctx, ctx.const(0.0).node, a.type.dtype), apart))
+    larger = ctx.emit(E.select, first, a, b)
+    return ctx.emit(E.add, larger, log1p(ctx, ratio))
 
 
 _declare(np.heaviside, _heaviside)
