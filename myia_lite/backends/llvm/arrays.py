@@ -27,7 +27,8 @@ def materialise(ctx, node, plan):
     kernel = Kernel(ctx, plan)
     kernel.sizes = kernel.dims(node, computed=True)
     out = new_array(kernel, node.type, kernel.sizes)
-    assign(kernel, Target(kernel, out, kernel.index()), kernel.compute(node))
+    target, expression = Target(kernel, out, kernel.index()), kernel.compute(node)
+    kernel.exactly(expression, lambda: assign(kernel, target, expression))
     return out
 
 
@@ -175,13 +176,15 @@ def _reduction(name):
         kernel = Kernel(ctx, plan)
         kernel.sizes = kernel.dims(x)
         fold = Fold(name, node.type.dtype)
+        expression = kernel.read(x)
         if not isinstance(node.type, Array):
-            return reduce(kernel, fold, kernel.read(x), axes, None)
+            return kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, None))
         kept = [k for k in range(len(kernel.sizes)) if k not in axes]
         sizes = [kernel.sizes[k] for k in kept]
         out = new_array(kernel, node.type, sizes)
         identity = kernel.index()
-        reduce(kernel, fold, kernel.read(x), axes, Target(kernel, out, tuple(identity[k] for k in kept), sizes))
+        target = Target(kernel, out, tuple(identity[k] for k in kept), sizes)
+        kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, target))
         return out
 
     return rule

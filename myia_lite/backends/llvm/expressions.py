@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
+from . import vecmath
 from .fusion import unit_reshape
-from .layout import ArrayValue, element, i64
+from .layout import I8, ArrayValue, element, i64
 from .scalars import from_memory, scalar_op
 
 
@@ -154,8 +155,12 @@ class Operation(Expr):
 
     def emit(self, point):
         values = [point.value(e) for e in self.operands]
-        n = self.node
-        return scalar_op(point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=point.vector)
+        n, vector = self.node, point.vector
+        if vector and n.op.name in vecmath.LIMITED and vecmath.has(n.op.name):
+            vector = point.kernel.flag is not None
+            if vector:
+                point.kernel.note(vecmath.beyond(point.b, values[0]))
+        return scalar_op(point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=vector)
 
 
 def element_pointer(b: ir.IRBuilder, data, position, t: Array):
@@ -198,6 +203,7 @@ class Kernel:
         self.made: dict = {}
         self.instead: dict[Node, ArrayValue] = {}  # copies to read from
         self._scope = None
+        self.flag = None  # memory for a bool: has a function met an argument beyond its fast range?
 
     def array(self, node: Node) -> ArrayValue:
         return self.instead.get(node) or self.ctx.array(node)
@@ -332,6 +338,35 @@ class Kernel:
             if at.axis is not None:
                 strides[at.axis] = stride * at.step
         return offset, strides
+
+    def exactly(self, expression: Expr, emit):
+        """`emit()`, a computation that may run twice, such that arguments out of the range of a fast function are right:
+        where any of them is, all is computed again with the C library.  (A branch on each would keep loops scalar.)"""
+        if not any(isinstance(e, Operation) and e.node.op.name in vecmath.LIMITED and vecmath.has(e.node.op.name) for e in expression.walk()):
+            return emit()
+        b = self.b
+        self.flag = self.ctx.alloca(I8)
+        b.store(I8(0), self.flag)
+        fast = emit()
+        found = b.icmp_unsigned("!=", b.load(self.flag, typ=I8), I8(0))
+        self.flag, self._scope = None, None
+        before, again, done = b.block, b.append_basic_block("exactly"), b.append_basic_block("done")
+        b.cbranch(found, again, done).set_weights([1, 1000])
+        b.position_at_end(again)
+        exact = emit()
+        last = b.block
+        b.branch(done)
+        b.position_at_end(done)
+        if fast is None:
+            return None
+        value = b.phi(fast.type)
+        value.add_incoming(fast, before)
+        value.add_incoming(exact, last)
+        return value
+
+    def note(self, condition):
+        b = self.b
+        b.store(b.or_(b.load(self.flag, typ=I8), b.zext(condition, I8)), self.flag)
 
     def groups(self, *expressions: Expr | dict) -> list[tuple[int, ...]]:
         """The loop axes in order, those that lie contiguously in all operands (and in the strides given) together."""

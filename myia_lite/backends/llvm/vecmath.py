@@ -205,7 +205,47 @@ def log1p(c: Code, x):
     return c.where("==", x, 0.0, x, _log_edges(c, u, y))
 
 
-FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh}
+# ---- sine and cosine, in f64: f32 goes through it --------------------------------------------------------------------
+PI = (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33)  # their sum
+SIN = (-0.16666666666666666, 0.008333333333333333, -0.00019841269841269806, 2.7557319223971175e-06, -2.505210838237619e-08,
+       1.605904347799452e-10, -7.647139048550473e-13, 2.810466816590253e-15, -8.005858059980551e-18)  # fmt: skip
+LIMIT = 2.0**30  # beyond, the reduction below loses digits; see `Kernel.exactly`
+
+
+def _sin_reduced(c: Code, x, k):
+    """sin(x - k pi) for |x - k pi| <= pi / 2 and k a multiple of 1/2: pi in three parts, the difference in two."""
+    minus_k = c.neg(k)
+    t = c.fma(minus_k, PI[0], x)  # exact
+    p = c.mul(minus_k, PI[1])
+    r = c.add(t, p)
+    back = c.sub(r, t)
+    error = c.add(c.add(c.sub(t, c.sub(r, back)), c.sub(p, back)), c.fma(minus_k, PI[1], c.neg(p)))
+    error = c.fma(minus_k, PI[2], error)
+    z = c.mul(r, r)
+    tail = c.mul(error, c.fma(z, -0.5, 1.0))
+    return c.add(r, c.fma(c.mul(r, z), c.polynomial(SIN, z), tail))
+
+
+def _flip_where_odd(c: Code, shifted, y):
+    sign = c.b.shl(c.bits(shifted), c.integer(c.f.bits.width - 1))
+    return c.from_bits(c.b.xor(c.bits(y), sign))
+
+
+def sin(c: Code, x):
+    shifted = c.fma(x, 1 / math.pi, c.shift)
+    y = _flip_where_odd(c, shifted, _sin_reduced(c, x, c.sub(shifted, c.shift)))
+    return c.where("==", x, 0.0, x, y)
+
+
+def cos(c: Code, x):
+    """With k such that |x - (k - 1/2) pi| <= pi / 2: (-1)^k sin of that."""
+    shifted = c.add(c.fma(x, 1 / math.pi, 0.5), c.shift)
+    k = c.sub(shifted, c.shift)
+    return _flip_where_odd(c, shifted, _sin_reduced(c, x, c.sub(k, 0.5)))
+
+
+FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sin": sin, "cos": cos}
+LIMITED = frozenset({"sin", "cos"})
 
 
 @lru_cache
@@ -221,7 +261,15 @@ def has(name: str) -> bool:
 
 
 def call(b: ir.IRBuilder, name: str, dtype: str, x):
+    if name in LIMITED and dtype == "f32":
+        return b.fptrunc(b.call(_function(b.module, name, F64), [b.fpext(x, F64.type)]), F32.type)
     return b.call(_function(b.module, name, F64 if dtype == "f64" else F32), [x])
+
+
+def beyond(b: ir.IRBuilder, x):
+    """Is the argument of a function in `LIMITED` out of its range?"""
+    size = b.call(b.module.declare_intrinsic("llvm.fabs", [x.type], ir.FunctionType(x.type, [x.type])), [x])
+    return b.fcmp_ordered(">", size, ir.Constant(x.type, LIMIT))
 
 
 def _function(module: ir.Module, name: str, f: Format) -> ir.Function:
