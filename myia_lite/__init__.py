@@ -1,0 +1,39 @@
+"""Differentiate and compile plain Python and NumPy functions.
+
+>>> from myia_lite import grad
+>>> def f(x):
+...     y = 1.0
+...     while y < 100.0:
+...         y = y * x
+...     return y
+>>> f(3.0), grad(f)(3.0)
+(243.0, 405.0)
+"""
+
+from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
+from .ir import (
+    MyiaAttributeError,
+    MyiaError,
+    MyiaIndexError,
+    MyiaNameError,
+    MyiaRecursionError,
+    MyiaSyntaxError,
+    MyiaTypeError,
+    MyiaValueError,
+)
+
+__all__ = [
+    "GradFunction",
+    "MyiaAttributeError",
+    "MyiaError",
+    "MyiaFunction",
+    "MyiaIndexError",
+    "MyiaNameError",
+    "MyiaRecursionError",
+    "MyiaSyntaxError",
+    "MyiaTypeError",
+    "MyiaValueError",
+    "grad",
+    "myia",
+    "value_and_grad",
+]

@@ -1,0 +1,270 @@
+"""The front door: `@myia`, `grad`, `value_and_grad`.
+
+A compiled function keeps one program for each signature of its arguments (types, dtypes, shapes, structure), and checks at
+each call that the globals and closure variables built into the program still have the values they had.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .adapter import adapter
+from .backends import get_backend
+from .infer import Inferred, abstract, infer, leaves, rebuild
+from .ir import Graph, MyiaTypeError, MyiaValueError, show, verify
+from .opt import optimise, simplify
+from .parser import parse_function
+
+STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
+ERROR_MODELS = ("python", "numpy")
+_checked = verify if os.environ.get("MYIA_VERIFY") else (lambda graph: graph)
+
+
+class MyiaFunction:
+    """A Python function that is compiled at its first call, for each signature of its arguments.
+
+    Made by `myia`, `grad` and `value_and_grad`. `__wrapped__` is the undecorated function; `compilations` counts the programs
+    made so far; `ir` prints one. Calls are safe from several threads at once.
+    """
+
+    def __init__(self, function: Callable, backend: str = "llvm", error_model: str = "python"):
+        if not callable(function):
+            raise MyiaTypeError(f"a {type(function).__name__} cannot be compiled", remedy="pass a function")
+        get_backend(backend)
+        if error_model not in ERROR_MODELS:
+            raise MyiaValueError(f"there is no error model {error_model!r}", remedy=f"one of {', '.join(map(repr, ERROR_MODELS))}")
+        self.backend, self.error_model = backend, error_model
+        self.compilations = 0
+        self._function = function
+        self._programs: dict[Any, _Program] = {}
+        self._lock = threading.RLock()
+        self._entry: Callable = self._dispatch
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args, **keywords):
+        return self._entry(*args, **keywords)
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {getattr(self, '__qualname__', self._function)}>"
+
+    # ---- calls
+    def _dispatch(self, *args, **keywords):
+        """The way for whatever the last program's own entry does not take."""
+        program = self._program(args, keywords)
+        return program.call(args, keywords)
+
+    def _program(self, args, keywords) -> _Program:
+        key = tuple(map(abstract, args)), tuple((k, abstract(v)) for k, v in keywords.items())
+        program = self._programs.get(key)
+        if program is None or not program.current():
+            with self._lock:
+                program = self._programs.get(key)
+                if program is None or not program.current():
+                    program = self._programs[key] = _Program(self, *key)
+                    self.compilations += 1
+        self._entry = program.entry or self._dispatch
+        return program
+
+    def _infer(self, args: tuple, keywords: tuple) -> Inferred:
+        inferred = infer(self._function, args, parse_function, self.error_model, keywords)
+        _checked(inferred.graph)
+        return inferred
+
+    # ---- looking in
+    def ir(self, *args, stage: str = "opt", **keywords) -> str:
+        """The program for these arguments, as text, at a stage: parse, infer, ad, opt, llvm or asm.
+
+        Raises MyiaValueError for another stage, and what a call with these arguments would raise at compile time.
+
+        >>> from myia_lite import grad
+        >>> def cube(x):
+        ...     return x**3
+        >>> print(grad(cube).ir(2.0))
+        graph @grad(%x: f64) -> f64 {
+          %1: f64 = mul(%x, %x)
+          %2: f64 = mul(%1, 3.0)
+          return %2
+        }
+        <BLANKLINE>
+        """
+        if stage not in STAGES:
+            raise MyiaValueError(f"there is no stage {stage!r}", remedy=f"one of {', '.join(STAGES)}")
+        if stage == "parse":
+            return show(parse_function(python_function(self._function)).graph)
+        inferred = self._infer(tuple(map(abstract, args)), tuple((k, abstract(v)) for k, v in keywords.items()))
+        if stage == "infer":
+            return show(inferred.graph)
+        graph = differentiated(inferred.graph)
+        if stage == "ad":
+            return show(graph)
+        graph = _checked(optimise(graph))
+        if stage == "opt":
+            return show(graph)
+        llvm = get_backend("llvm")
+        return llvm.llvm_text(graph) if stage == "llvm" else llvm.asm_text(graph)
+
+
+class GradFunction(MyiaFunction):
+    """The derivative of a function; compiled code that calls it differentiates in place."""
+
+    def __init__(self, kind: str, function: Callable, argnums, has_aux: bool, **options):
+        self.__myia_transformed__ = kind, function, argnums, has_aux
+        super().__init__(function, **options)
+        self._function = self
+        name = getattr(function, "__name__", type(function).__name__)
+        self.__name__, self.__qualname__ = f"{kind}({name})", f"{kind}({name})"
+        self.__dict__.pop("__wrapped__", None)
+
+
+class _Program:
+    """One compiled signature."""
+
+    def __init__(self, owner: MyiaFunction, args: tuple, keywords: tuple):
+        self.inferred = owner._infer(args, keywords)
+        graph = _checked(optimise(differentiated(self.inferred.graph)))
+        self.keywords = tuple(k for k, _ in keywords)
+        self.run = get_backend(owner.backend).compile(graph)
+        self.current, always = still_current(self.inferred.dependencies)
+        self.entry = None
+        if owner.backend == "llvm" and not keywords:
+            self.entry = adapter(self.run, self.inferred, None if always else self.current, owner._dispatch, owner.__name__)
+
+    def call(self, args: tuple, keywords: dict):
+        flat: list = []
+        for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
+            flat += leaves(v, t)
+        out = self.run([*flat, *self.inferred.captured])
+        return rebuild(self.inferred.result, out)
+
+
+def differentiated(graph: Graph) -> Graph:
+    """The simplified program without `grad` nodes."""
+    from .ad import expand
+
+    def step(g: Graph) -> Graph:
+        return _checked(simplify(g))
+
+    return _checked(expand(step(graph), step))
+
+
+def still_current(dependencies) -> tuple[Callable[[], bool], bool]:
+    """(a test whether what the program took from outside is unchanged, is it trivially so).
+
+    Modules, builtins and NumPy's functions are taken for granted.
+    """
+    watched = [d for d in dependencies if not isinstance(d.value, (types.ModuleType, types.BuiltinFunctionType))]
+    watched = [d for d in watched if not _is_library(d.value)]
+    if not watched:
+        return (lambda: True), True
+    pairs = [(d.current, d.value) for d in watched]
+    return (lambda: all(current() is value for current, value in pairs)), False
+
+
+def _is_library(value) -> bool:
+    """A class or function of Python itself, NumPy, SciPy or this package: nobody rebinds its name."""
+    module = getattr(value, "__module__", None) if callable(value) else None
+    return isinstance(module, str) and module.split(".")[0] in ("builtins", "math", "numpy", "scipy", "functools", "myia_lite")
+
+
+def python_function(f) -> Callable:
+    """The Python function behind a compiled one, a derivative, a method or a partial application."""
+    while True:
+        if isinstance(f, GradFunction):
+            f = f.__myia_transformed__[1]
+        elif isinstance(f, MyiaFunction):
+            f = f._function
+        elif isinstance(f, types.MethodType):
+            f = f.__func__
+        elif isinstance(f, functools.partial):
+            f = f.func
+        elif not isinstance(f, types.FunctionType) and isinstance(getattr(type(f), "__call__", None), types.FunctionType):
+            f = type(f).__call__
+        else:
+            return f
+
+
+def myia(function: Callable | None = None, *, backend: str = "llvm", error_model: str = "python"):
+    """Compile a Python function, at its first call and for each new signature of its arguments.
+
+    Use it as `@myia`, `@myia(backend="interp")` or `myia(f)`. The compiled function gives the same answer as the plain one (up
+    to rounding), raises what it would raise, or refuses with a `MyiaError` that points at the source line, before anything runs.
+
+    backend: "llvm" (native code) or "interp" (the slow reference).
+    error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError, ValueError);
+    "numpy" gives inf, nan and wrap-around there, as NumPy does.
+
+    Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option.
+
+    >>> from myia_lite import myia
+    >>> @myia
+    ... def collatz(n):
+    ...     steps = 0
+    ...     while n != 1:
+    ...         n = n // 2 if n % 2 == 0 else 3 * n + 1
+    ...         steps += 1
+    ...     return steps
+    >>> collatz(27)
+    111
+    """
+    if function is None:
+        return functools.partial(myia, backend=backend, error_model=error_model)
+    if isinstance(function, MyiaFunction):
+        if isinstance(function, GradFunction):
+            return GradFunction(*function.__myia_transformed__, backend=backend, error_model=error_model)
+        function = function._function
+    return MyiaFunction(function, backend, error_model)
+
+
+def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """The gradient of a function that returns one float, exact, by reverse mode: a compiled function of the same arguments.
+
+    argnums: the argument to differentiate by, as an index, a parameter's name, or a tuple of these (the result is then a tuple).
+    A gradient has the structure of its argument: tuples, lists, dicts, dataclasses and NamedTuples of floats and arrays; leaves
+    that are no floats have None in their place.
+    has_aux: f returns (loss, aux), and the result is (gradient, aux).
+
+    It works in ordinary Python and inside compiled code, on plain and compiled functions, methods, lambdas, closures and partial
+    applications, and on its own results: `grad(grad(f))` is the second derivative.
+
+    Raises MyiaTypeError where f does not return one float, or an argument to differentiate by is no float.
+    Source: the transformation follows Pearlmutter and Siskind, "Reverse-mode AD in a functional framework" (TOPLAS 2008).
+
+    >>> from myia_lite import grad
+    >>> grad(lambda x: x**3)(2.0)
+    12.0
+    >>> grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 5.0})
+    {'a': 5.0, 'b': 2.0}
+    """
+    return _transform("grad", f, argnums, has_aux)
+
+
+def value_and_grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """Like `grad`, but the result is (value, gradient), both from one pass; the value is f's whole result.
+
+    >>> from myia_lite import value_and_grad
+    >>> value_and_grad(lambda x: x * x)(3.0)
+    (9.0, 6.0)
+    """
+    return _transform("value_and_grad", f, argnums, has_aux)
+
+
+grad.__myia_transform__ = "grad"  # what inference calls them
+value_and_grad.__myia_transform__ = "value_and_grad"
+
+
+def _transform(kind, f, argnums, has_aux) -> GradFunction:
+    inner = f
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if isinstance(inner, types.MethodType) and isinstance(inner.__func__, MyiaFunction):
+        inner = inner.__func__
+    options = {"backend": inner.backend, "error_model": inner.error_model} if isinstance(inner, MyiaFunction) else {}
+    return GradFunction(kind, f, argnums, has_aux, **options)
