@@ -101,6 +101,13 @@ def indexing(a):
     return a[1:, ::2].sum() + a[-1, -1] + a[..., 0].sum() + a[:, None].shape[1] + a[np.array([0, 1])].sum()
 
 
+@on(np.arange(4.0).reshape(2, 2))
+def matrices(a):
+    b = a @ a
+    b @= a
+    return b
+
+
 @on(3)
 def comprehension(n):
     x = 10

@@ -13,8 +13,10 @@ from .subset import span_of
 
 
 class Block:
-    """A graph under construction.  `env` holds the node of each variable that has one; those in `maybe` some path has not
-    assigned.  `shadowed` are the variables of the comprehensions around it.
+    """A graph under construction.
+
+    `env` holds the node of each variable that has one; those in `maybe` some path has not assigned.  `shadowed` are the
+    variables of the comprehensions around it.
     """
 
     def __init__(self, graph: Graph, function, env: dict[str, Node], maybe: set[str], shadowed=frozenset()):

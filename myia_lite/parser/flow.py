@@ -1,8 +1,8 @@
 """Where the control of a function goes, and which variables are needed there.
 
-Three analyses of one function body, on its syntax tree, which is all that structured control flow needs: how a block may
-end; which variables are live (their present value may be read later); and what is assigned after a nested function was
-made, which decides whether it may capture a variable's value instead of the variable.
+Three analyses of one function body, on its syntax tree, which is all that structured control flow needs: how a block
+may end; which variables are live (their present value may be read later); and what is assigned after a nested function
+was made, which decides whether it may capture a variable's value instead of the variable.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Flow:
 
     # ---- liveness, backwards ----
     def _live(self, statements, out, brk, cont) -> frozenset[str]:
-        """Variables live before `statements`, given those live after them, after the loop around, and at its next trip."""
+        """Variables live before `statements`, given those after them, after the loop around and at its next trip."""
         for s in reversed(statements):
             self.after[id(s)] = out
             out = self._before(s, out, brk, cont)
@@ -176,7 +176,7 @@ class Flow:
 
     # ---- what nested functions capture ----
     def _functions_with_one_name(self) -> dict[str, ast.AST]:
-        """Variables assigned once, by a def or to a lambda, with that function: nested functions may refer to them earlier."""
+        """Variables assigned once, to a function, with that function: others may refer to them before they are."""
         once = Counter(name for name, _ in bindings(body(self.function)))
         once.update(parameters(self.function))
         out = {}
@@ -189,7 +189,7 @@ class Flow:
         return {name: n for name, n in out.items() if once[name] == 1}
 
     def is_late(self, name: str, function: ast.AST) -> bool:
-        """Is `name` a function defined by, or below, the nested `function` that refers to it?  Then that may see it later."""
+        """Is `name` a function defined by, or below, the nested `function` that refers to it?"""
         definition = self.named.get(name)
         if definition is None or isinstance(function, COMPREHENSIONS):  # a comprehension runs where it stands
             return False

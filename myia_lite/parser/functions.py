@@ -1,8 +1,8 @@
 """Functions: parameters, bodies, and what nested functions capture.
 
-A nested function captures the values that variables have when it is made.  Python would let it see later assignments, so
-a variable that is assigned after the function was made is refused; but functions themselves (a recursive one, siblings that
-call each other) are seen late, as in Python: their bodies refer to the node that makes the other function.
+A nested function captures the values that variables have when it is made.  Python would let it see later assignments,
+so a variable that is assigned after the function was made is refused; but functions themselves (a recursive one, or
+siblings that call each other) are seen late, as in Python: bodies refer to the node that makes the other function.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Function:
     def _trips(self, node) -> tuple[Graph, ...]:
         """Loops whose next trip assigns a variable that `node` captures, here or by way of the functions around."""
         free = free_names(node)
-        loops = [l for l in self.flow.loops.get(id(node), ()) if free & self.flow.changed([l])]
-        own = tuple(self.loop_graphs[id(l)] for l in loops)
+        loops = [loop for loop in self.flow.loops.get(id(node), ()) if free & self.flow.changed([loop])]
+        own = tuple(self.loop_graphs[id(loop)] for loop in loops)
         return (*self.graph.info.get("trips", ()), *own)
 
     def outside(self, b: Block, name: str, at: ast.AST) -> Node | None:
@@ -119,7 +119,7 @@ class Function:
             around = around.parent
         if around is None:
             raise MyiaSyntaxError(
-                f"{name} is defined where this function cannot see it: below a branch that leaves early, or in another block",
+                f"{name} is defined where this function cannot see it: in another block, or below an early exit",
                 b.span(at),
                 f"move the definition of {name} up, beside the function that refers to it",
             )

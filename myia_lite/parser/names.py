@@ -21,7 +21,7 @@ def body(function) -> list[ast.AST]:
 
 
 def same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All nodes that run in the scope of `nodes`: functions and comprehensions themselves, but not what is inside them."""
+    """All nodes that run in the scope of `nodes`: functions and comprehensions, but not what is inside them."""
     todo = list(nodes)
     while todo:
         n = todo.pop()

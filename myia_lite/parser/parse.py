@@ -64,8 +64,8 @@ class ParsedFunction:
 def parse_function(fn: FunctionType) -> ParsedFunction:
     """The surface graph of a Python function: a def, a lambda, a nested function, the function under a method.
 
-    Raises MyiaSyntaxError where the source is not in the subset or is not to be had, MyiaNameError where it uses a name that
-    is not defined, MyiaTypeError for what is no Python function.
+    Raises MyiaSyntaxError where the source is not in the subset or is not to be had, MyiaNameError where it uses a name
+    that is not defined, MyiaTypeError for what is no Python function.
     """
     node, file = function_source(fn)
     check_subset(node, file)

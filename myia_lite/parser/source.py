@@ -56,7 +56,7 @@ def function_source(fn) -> tuple[ast.AST, str]:
     if found is None:
         if linecache.getlines(code.co_filename, fn.__globals__):
             raise MyiaSyntaxError(
-                f"the source of {fn.__qualname__} is not the code that runs: {code.co_filename} has changed since it was loaded",
+                f"the source of {fn.__qualname__} is not the code that runs: the file has changed since it was loaded",
                 Span(code.co_filename, code.co_firstlineno, 0, code.co_firstlineno, 0),
                 "load the module again",
             )
@@ -81,7 +81,7 @@ def _find(fn: FunctionType) -> Found | None:
     candidates = [f for f in candidates if _is_what_runs(f, code, source)]
     if len(candidates) > 1:
         raise MyiaSyntaxError(
-            f"{len(candidates)} functions on this line have the same code, and Python does not say which one was meant",
+            f"{len(candidates)} functions start on this line, and their code keeps no columns to tell them apart",
             Span(code.co_filename, code.co_firstlineno, 0, code.co_firstlineno, 0),
             "give each a line of its own",
         )
@@ -127,7 +127,7 @@ def _around_instructions(candidates: list[Found], code: CodeType) -> list[Found]
 
 
 def _is_what_runs(found: Found, code: CodeType, source: str) -> bool:
-    """Does this source give the code that runs?  Test runners rewrite `assert`: a function with one is taken on trust."""
+    """Does this source give the code that runs?  Test runners rewrite `assert`: with one, it is taken on trust."""
     if any(isinstance(n, ast.Assert) for n in ast.walk(found.node)):
         return True
     compiled = _compiled(source, code.co_filename, code.co_flags & FUTURE_FLAGS)
@@ -136,7 +136,7 @@ def _is_what_runs(found: Found, code: CodeType, source: str) -> bool:
 
 @lru_cache(maxsize=32)
 def _compiled(source: str, file: str, flags: int) -> dict[tuple[int, str], list[CodeType]]:
-    """The code objects of a file.  It is compiled whole, for how a name is used depends on whether the file imports it."""
+    """The code objects of a file, compiled whole: how a name is used depends on whether the file imports it."""
     out: dict[tuple[int, str], list[CodeType]] = {}
     todo = [compile(source, file, "exec", flags=flags, dont_inherit=True)]
     while todo:
@@ -152,7 +152,7 @@ def _same_code(a: CodeType, b: CodeType) -> bool:
 
 
 def _constants(code: CodeType) -> list:
-    """The constants of a function: nested code by what it does, numbers with their type, as `1` equals `1.0` and `True`."""
+    """Constants of a function: nested code by what it does, numbers with their type, as `1` equals `1.0`."""
     nested = lambda k: (k.co_code, k.co_names, _constants(k))
     return [nested(k) if isinstance(k, CodeType) else (type(k), repr(k)) for k in code.co_consts]
 

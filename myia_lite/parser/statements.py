@@ -1,9 +1,10 @@
 """Statements: structured control flow from Python's.
 
-A block of statements is lowered with `Ends`, which say what becomes of each way in which it may end.  Every such end is a
-leaf: the result of the graph in which it stands.  An `if` whose branches only fall through is a `switch` whose result are
-the variables that it changes.  Where a branch leaves early, what follows goes into the branch that goes on; where both may
-go on, the `if` becomes a *region*, which returns an outcome, and a `match` on that goes on.  A loop is such a region always.
+A block of statements is lowered with `Ends`, which say what becomes of each way in which it may end.  Every such end is
+a leaf: the result of the graph in which it stands.  An `if` whose branches only fall through is a `switch` whose result
+are the variables that it changes.  Where a branch leaves early, what follows goes into the branch that goes on; where
+both may go on, the `if` becomes a *region*, which returns an outcome, and a `match` on that goes on.  A loop is such a
+region always.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ _STATEMENTS = {
 }
 
 
-# ---- statements that end a block: each returns True where it gave the graph its result --------------------------------
+# ---- statements that may end a block: True where they gave the graph its result --------------------------------------
 def _return(b, s, rest, ends):
     value = b.constant(None, s) if s.value is None else expression(b, s.value)
     b.graph.returns(ends.leave_return(b, value))
@@ -154,10 +155,8 @@ def _if(b, s, rest, ends):
     flow = b.function.flow
     kinds = [flow.ends(s.body), flow.ends(s.orelse)]
     test = condition(b, s.test)
-    if (kinds[0] | kinds[1]) == {FALL}:
-        region = Region(b, s, flow.ends([s]), flow.changed([s]), flow.after[id(s)], ends)
-        return region.resume(b, _branches(b, s, test, [s.body, s.orelse], region.ends), rest)
-    if FALL not in kinds[0] or FALL not in kinds[1] or _trivial(rest):
+    one_goes_on = FALL not in kinds[0] or FALL not in kinds[1]
+    if (one_goes_on or _trivial(rest)) and (kinds[0] | kinds[1]) != {FALL}:
         bodies = [
             [*body, *rest] if FALL in kind else body for body, kind in zip((s.body, s.orelse), kinds, strict=True)
         ]
@@ -205,8 +204,8 @@ def _in_halves(b, first, second, ends):
 class Region:
     """A part of a block that runs in graphs of its own, and whose result says how it ended.
 
-    With one way to end, the result is what that hands on: the variables that the part changes and that are needed there,
-    or the value returned.  With several it is an outcome that carries this.
+    With one way to end, the result is what that hands on: the variables that the part changes and that are needed
+    there, or the value returned.  With several it is an outcome that carries this.
     """
 
     def __init__(self, b: Block, at, kinds: Iterable[str], changed: frozenset[str], live: frozenset[str], outer: Ends):

@@ -12,8 +12,8 @@ from ..ir import MyiaSyntaxError, Span
 
 SUPPORTED = frozenset(
     """
-    FunctionDef Lambda arguments arg Return Assign AugAssign AnnAssign For While If Raise Assert Expr Pass Break Continue
-    BoolOp NamedExpr BinOp UnaryOp IfExp Dict ListComp GeneratorExp comprehension Compare Call keyword JoinedStr
+    FunctionDef Lambda arguments arg Return Assign AugAssign AnnAssign For While If Raise Assert Expr Pass Break
+    Continue BoolOp NamedExpr BinOp UnaryOp IfExp Dict ListComp GeneratorExp comprehension Compare Call keyword JoinedStr
     FormattedValue Constant Attribute Subscript Starred Name List Tuple Slice Load Store
     And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd USub
     Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
