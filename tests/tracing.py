@@ -1,6 +1,6 @@
-"""A tiny stand-in for inference: Python expressions over proxies go through the library into a graph, which `interp` runs.
+"""A tiny stand-in for inference: expressions over proxies go through the library into a graph, which `interp` runs.
 
-`check(f, *args)` asks that f on the numbers and f through the library agree in value, in dtype, in kind and in exceptions.
+`check(f, *args)` asks that f on the numbers and f through the library agree in value, dtype, kind and exceptions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from myia_lite.infer.values import Bound, Iterator, Leaf, Mapping, Record, Seque
 from myia_lite.ir import Array, Constant, Graph, Node, Scalar, shaped, verify
 from myia_lite.ops import control
 
-OURS = {np.dtype("?"): "bool", np.dtype("i4"): "i32", np.dtype("i8"): "i64", np.dtype("f4"): "f32", np.dtype("f8"): "f64"}
+OURS = {
+    np.dtype("?"): "bool",
+    np.dtype("i4"): "i32",
+    np.dtype("i8"): "i64",
+    np.dtype("f4"): "f32",
+    np.dtype("f8"): "f64",
+}
 PYTHON = {bool: "bool", int: "i64", float: "f64"}
 
 
@@ -263,7 +269,9 @@ def item(v, k):
     """Item number k of an iterable."""
     if _current:
         ctx = _current[-1]
-        return wrapped(ctx, library.item(ctx, ctx.value(v) if not isinstance(v, Proxy) else v._value, ctx.value(k).node))
+        return wrapped(
+            ctx, library.item(ctx, ctx.value(v) if not isinstance(v, Proxy) else v._value, ctx.value(k).node)
+        )
     return list(v)[k]
 
 
@@ -317,8 +325,10 @@ def agree(got, want, rtol=1e-12, atol=1e-12):
         for g, w in zip(got, want, strict=True):
             agree(g, w, rtol, atol)
     elif isinstance(want, np.ndarray) and want.ndim:
-        assert isinstance(got, np.ndarray) and got.dtype == want.dtype and got.shape == want.shape, f"{got!r} for {want!r}"
-        close = dict(rtol=1e-5, atol=1e-6) if want.dtype == np.float32 else dict(rtol=rtol, atol=atol)
+        assert isinstance(got, np.ndarray) and got.dtype == want.dtype and got.shape == want.shape, (
+            f"{got!r} for {want!r}"
+        )
+        close = {"rtol": 1e-5, "atol": 1e-6} if want.dtype == np.float32 else {"rtol": rtol, "atol": atol}
         np.testing.assert_allclose(got, want, **close)
     elif isinstance(want, (float, int, np.generic, np.ndarray)):
         want = want[()] if isinstance(want, np.ndarray) else want

@@ -1,10 +1,10 @@
 """What Python, NumPy, `math` and `scipy.special` mean: abstract values in, typed primitives and abstract values out.
 
-Everything that differs between Python's numbers and NumPy's is decided here: checks, promotion, broadcasting, the placing
-of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy, never approximates.
+Everything that differs between Python's numbers and NumPy's is decided here: checks, promotion, broadcasting, the
+placing of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy.
 """
 
-from . import math, products, reductions, shapes, special
+from . import joining, math, products, reductions, shapes, special
 from .attributes import attribute
 from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
@@ -21,6 +21,7 @@ __all__ = [
     "inplace",
     "item",
     "join_numbers",
+    "joining",
     "length",
     "lookup",
     "math",

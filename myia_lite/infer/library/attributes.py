@@ -7,9 +7,9 @@ import numpy as np
 from ...ir import FLOATS, Array
 from ...ops import elementwise as E
 from ..values import Bound, Leaf, Mapping, Range, Sequence, Static
-from . import creation, indexing, numbers, products, reductions, shapes, ufuncs
+from . import creation, indexing, joining, numbers, shapes
 from .dtypes import NUMPY, is_array
-from .registry import METHODS, absent, elaborates, fixed
+from .registry import METHODS, elaborates, fixed
 from .sizes import node_of, shape, times, total
 
 
@@ -61,7 +61,7 @@ def _python(ctx, node) -> Leaf:
 def tolist(ctx, a):
     if not is_array(a):
         return _python(ctx, a.node)
-    return Sequence(tuple(tolist(ctx, r) for r in shapes.rows(ctx, a).items), list)
+    return Sequence(tuple(tolist(ctx, r) for r in joining.rows(ctx, a).items), list)
 
 
 @elaborates(float.is_integer, method="is_integer")
@@ -106,7 +106,9 @@ def _static(ctx, value):
 
 STRING = {
     name: _string_method(name)
-    for name in "lower upper strip lstrip rstrip startswith endswith replace split join find count title capitalize isdigit".split()
+    for name in (
+        "lower upper strip lstrip rstrip startswith endswith replace split join find count title capitalize isdigit"
+    ).split()
 }
 
 
@@ -124,7 +126,9 @@ def attribute(ctx, value, name):
         case Leaf():
             if name in ATTRIBUTES:
                 return ATTRIBUTES[name](ctx, value)
-            if name in METHODS and hasattr(np.ndarray if isinstance(value.type, Array) else NUMPY[value.type.dtype].type, name):
+            if name in METHODS and hasattr(
+                np.ndarray if isinstance(value.type, Array) else NUMPY[value.type.dtype].type, name
+            ):
                 return Bound(Static(METHODS[name]), (value,))
         case Mapping():
             if name in DICT:
@@ -139,6 +143,3 @@ def attribute(ctx, value, name):
             if name in STRING:
                 return Bound(Static(STRING[name]), (value,))
     return None
-
-
-__all__ = ["absent", "attribute", "products", "reductions", "ufuncs"]

@@ -143,7 +143,9 @@ def diag(ctx, v, k=0):
 
 
 def _padded(ctx, node, start, length):
-    return ctx.emit(A.slice_set, fill(ctx, number(node.type.dtype, 0), (length,)), node, node_of(ctx, start), steps=(1,))
+    return ctx.emit(
+        A.slice_set, fill(ctx, number(node.type.dtype, 0), (length,)), node, node_of(ctx, start), steps=(1,)
+    )
 
 
 @elaborates(np.diagonal, method="diagonal")
@@ -249,7 +251,11 @@ def array_of(ctx, v, dtype=None) -> Leaf:
         v = Sequence(tuple(items(ctx, v, "np.array of a range")))
     leaves = _leaves(ctx, v)
     if dtype is None:
-        dtype = promoted(ctx, [x if len({y.py for y in leaves}) == 1 else ctx.leaf(x.node) for x in leaves]) if leaves else "f64"
+        dtype = (
+            promoted(ctx, [x if len({y.py for y in leaves}) == 1 else ctx.leaf(x.node) for x in leaves])
+            if leaves
+            else "f64"
+        )
     return ctx.leaf(_assembled(ctx, v, dtype))
 
 
@@ -271,7 +277,9 @@ def _assembled(ctx, v, dtype):
     message = "setting an array element with a sequence. The requested array has an inhomogeneous shape"
     for s in shapes:
         if len(s) != len(shapes[0]) or any(same(ctx, m, n) is False for m, n in zip(s, shapes[0], strict=True)):
-            ctx.error(f"{message}: rows of shape {text(shapes[0])} and {text(s)}", "make the rows alike", cls=MyiaValueError)
+            ctx.error(
+                f"{message}: rows of shape {text(shapes[0])} and {text(s)}", "make the rows alike", cls=MyiaValueError
+            )
         for m, n in zip(s, shapes[0], strict=True):
             require(ctx, "ValueError", message, same(ctx, m, n))
     parts = [reshape(ctx, p, (1, *s)) for p, s in zip(parts, shapes, strict=True)]
@@ -286,7 +294,9 @@ def array(ctx, object, dtype=None, *, copy=True, ndmin=0):
         x = cast(ctx, object.node, _dtype(ctx, dtype, object.type.dtype))
         out = ctx.fresh(x) if fixed(ctx, copy, "copy") else view(ctx, x, object) if x is object.node else ctx.leaf(x)
     sizes, least_rank = shape(ctx, out), fixed(ctx, ndmin, "ndmin")
-    return ctx.leaf(reshape(ctx, out.node, (1,) * (least_rank - len(sizes)) + sizes)) if least_rank > len(sizes) else out
+    return (
+        ctx.leaf(reshape(ctx, out.node, (1,) * (least_rank - len(sizes)) + sizes)) if least_rank > len(sizes) else out
+    )
 
 
 @elaborates(np.asarray, np.ascontiguousarray)

@@ -13,7 +13,13 @@ from ..values import Leaf, Sequence, Static
 from .registry import describe, fixed, require
 from .sizes import both, fact
 
-NUMPY = {"bool": np.dtype("?"), "i32": np.dtype("i4"), "i64": np.dtype("i8"), "f32": np.dtype("f4"), "f64": np.dtype("f8")}
+NUMPY = {
+    "bool": np.dtype("?"),
+    "i32": np.dtype("i4"),
+    "i64": np.dtype("i8"),
+    "f32": np.dtype("f4"),
+    "f64": np.dtype("f8"),
+}
 OURS = {d: name for name, d in NUMPY.items()}
 PYTHON = {"bool": bool, "i64": int, "f64": float}
 ORDER = {"bool": 0, "i32": 1, "i64": 2, "f32": 3, "f64": 4}
@@ -28,7 +34,9 @@ def dtype_of(ctx, v) -> str:
     try:
         return OURS[np.dtype(raw)]
     except (TypeError, KeyError):
-        ctx.error(f"dtype {getattr(raw, '__name__', raw)} is not supported", "use float64, float32, int64, int32 or bool")
+        ctx.error(
+            f"dtype {getattr(raw, '__name__', raw)} is not supported", "use float64, float32, int64, int32 or bool"
+        )
 
 
 def promoted(ctx, leaves) -> str:
@@ -125,4 +133,7 @@ def leaf_of(ctx, v, what="an operand") -> Leaf:
         from .creation import array_of
 
         return array_of(ctx, v)
-    ctx.error(f"{what} of type {describe(v)} where an array or a number is needed", "pass an array, a number or a list of them")
+    ctx.error(
+        f"{what} of type {describe(v)} where an array or a number is needed",
+        "pass an array, a number or a list of them",
+    )

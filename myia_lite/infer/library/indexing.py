@@ -1,7 +1,7 @@
 """Reading and writing by index: ints, slices, `...`, None, integer arrays, full masks, as NumPy places them.
 
-An index is taken apart into one entry per axis (`Plan`); reading and writing both walk the plan.  Every index that reaches
-a primitive is non-negative and in range: a guard says so before it.
+An index is taken apart into one entry per axis (`Plan`); reading and writing both walk the plan.  Every index that
+reaches a primitive is non-negative and in range: a guard says so before it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir import FLOATS, INTS, Array, Constant, MyiaIndexError, MyiaValueError
+from ...ir import FLOATS, INTS, Array, MyiaIndexError, MyiaValueError
 from ...ops import arrays as A
 from ...ops import elementwise as E
 from ..values import Leaf, Sequence, Slice, Static
@@ -41,7 +41,6 @@ from .sizes import (
     total,
     transpose,
 )
-from .ufuncs import boolean, where
 
 
 @dataclass
@@ -110,7 +109,8 @@ def _entry(ctx, e):
         e = leaf_of(ctx, e) if e.items else ctx.leaf(fill_empty(ctx))
     if not isinstance(e, Leaf):
         ctx.error(
-            f"only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer arrays are valid indices, not {describe(e)}",
+            "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer arrays "
+            f"are valid indices, not {describe(e)}",
             "index with one of those",
             cls=MyiaIndexError,
         )
@@ -118,7 +118,11 @@ def _entry(ctx, e):
     if dtype == "bool":
         ctx.error("an index of bools selects a number of elements that depends on values", "use np.where(mask, x, y)")
     if dtype not in INTS:
-        ctx.error(f"arrays used as indices must be of integer type, not {describe(e)}", "convert with int() or astype(int)", cls=MyiaIndexError)
+        ctx.error(
+            f"arrays used as indices must be of integer type, not {describe(e)}",
+            "convert with int() or astype(int)",
+            cls=MyiaIndexError,
+        )
     return e
 
 
@@ -190,7 +194,11 @@ def bounds(ctx, s, n):
             return default
         if isinstance(e, int):
             return least(ctx, e, high) if e >= 0 else most(ctx, plus(ctx, n, e), low)
-        moved = e if _counts_up(e) else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
+        moved = (
+            e
+            if _counts_up(e)
+            else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
+        )
         return most(ctx, least(ctx, moved, high), low)
 
     start, stop = (clamped(e, d) for e, d in zip(ends, defaults, strict=True))
@@ -384,16 +392,26 @@ def _mask(ctx, x, index):
 def _write_masked(ctx, x, mask, value) -> Leaf:
     sizes, own = shape(ctx, x), shape(ctx, mask)
     if len(own) > len(sizes):
-        ctx.error(f"too many indices for array: array is {len(sizes)}-dimensional, but {len(own)} were indexed", "use a mask of the array's shape", cls=MyiaIndexError)
+        ctx.error(
+            f"too many indices for array: array is {len(sizes)}-dimensional, but {len(own)} were indexed",
+            "use a mask of the array's shape",
+            cls=MyiaIndexError,
+        )
     for k, (m, n) in enumerate(zip(own, sizes, strict=False)):
-        message = f"boolean index did not match indexed array along axis {k}; size of axis is {{0}} but size of corresponding boolean axis is {{1}}"
+        message = (
+            f"boolean index did not match indexed array along axis {k}; size of axis is {{0}} "
+            "but size of corresponding boolean axis is {1}"
+        )
         fits = same(ctx, m, n)
         if fits is False:
             ctx.error(message.format(n, m), "use a mask of the array's shape", cls=MyiaIndexError)
         require(ctx, "IndexError", message, fits, node_of(ctx, n), node_of(ctx, m))
     rest = sizes[len(own) :]
     if len(shape(ctx, value)) > len(rest):
-        ctx.error("a mask assigned an array of as many elements as it selects", "use np.where(mask, values, array), with values of the array's shape")
+        ctx.error(
+            "a mask assigned an array of as many elements as it selects",
+            "use np.where(mask, values, array), with values of the array's shape",
+        )
     node = _to(ctx, _assigned(ctx, value, x.type.dtype), rest)
     chosen = spread(ctx, mask.node, sizes, tuple(range(len(own))))
     if isinstance(node.type, Array):
@@ -425,16 +443,19 @@ def take_along_axis(ctx, arr, indices, axis=-1):
     sizes, picked = shape(ctx, x), shape(ctx, i)
     k = normalised(ctx, axis, len(sizes))
     if len(picked) != len(sizes):
-        ctx.error("`indices` and `arr` must have the same number of dimensions", "reshape the indices", cls=MyiaValueError)
+        ctx.error(
+            "`indices` and `arr` must have the same number of dimensions", "reshape the indices", cls=MyiaValueError
+        )
     for j, (m, n) in enumerate(zip(picked, sizes, strict=True)):
         if j != k:
             fits = same(ctx, m, n)
             if fits is False:
-                ctx.error("take_along_axis: shapes that differ beside the axis", "broadcast the indices first", cls=MyiaValueError)
+                ctx.error(
+                    "take_along_axis: shapes that differ beside the axis",
+                    "broadcast the indices first",
+                    cls=MyiaValueError,
+                )
             require(ctx, "ValueError", "take_along_axis: shapes that differ beside the axis", fits)
     lines = [cast(ctx, i.node, "i64") if j == k else iota(ctx, n, picked, j) for j, n in enumerate(picked)]
     lines[k] = _wrapped_array(ctx, lines[k], k, sizes[k])
     return ctx.leaf(ctx.emit(A.gather, x.node, *lines))
-
-
-__all__ = ["Constant", "boolean", "read", "row", "where", "write"]

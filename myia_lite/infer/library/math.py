@@ -13,8 +13,8 @@ from ..values import Leaf
 from . import numbers
 from .dtypes import cast, truncated
 from .numbers import FLOAT_DIV, finite, integral, nonzero, scalar_node
-from .registry import absent, elaborates, fixed, is_fixed, require
 from .operators import node_of_fact
+from .registry import elaborates, fixed, is_fixed, require
 from .sequences import items
 from .sizes import both, either, fact, negated
 
@@ -206,7 +206,9 @@ def hypot(ctx, *coordinates):
 def dist(ctx, p, q, /):
     p, q = (items(ctx, v, "math.dist()") for v in (p, q))
     if len(p) != len(q):
-        ctx.error("both points must have the same number of dimensions", "pass points of one length", cls=MyiaValueError)
+        ctx.error(
+            "both points must have the same number of dimensions", "pass points of one length", cls=MyiaValueError
+        )
     pairs = [(real(ctx, x, "dist"), real(ctx, y, "dist")) for x, y in zip(p, q, strict=True)]
     return _length(ctx, [ctx.emit(E.sub, x, y) for x, y in pairs])
 
@@ -246,7 +248,9 @@ _scaled("degrees", 180 / math.pi)
 @elaborates(math.isclose)
 def isclose(ctx, a, b, *, rel_tol=1e-09, abs_tol=0.0):
     x, y = real(ctx, a, "isclose"), real(ctx, b, "isclose")
-    relative, absolute = (ctx.const(v).node if isinstance(v, float) else real(ctx, v, "isclose") for v in (rel_tol, abs_tol))
+    relative, absolute = (
+        ctx.const(v).node if isinstance(v, float) else real(ctx, v, "isclose") for v in (rel_tol, abs_tol)
+    )
     if _checked(ctx):
         ok = both(ctx, fact(ctx.emit(E.ge, relative, 0.0)), fact(ctx.emit(E.ge, absolute, 0.0)))
         require(ctx, "ValueError", "tolerances must be non-negative", ok)
@@ -304,5 +308,3 @@ def _combinatorial(name):
 
 for _name in ("factorial", "comb", "perm", "gcd", "lcm", "isqrt"):
     _combinatorial(_name)
-
-__all__ = ["absent", "log", "pow_"]

@@ -71,7 +71,9 @@ def arithmetic(ctx, op, a, b) -> Leaf:
 
 
 def refuse(ctx, op, a, b):
-    ctx.error(f"unsupported operand type(s) for {op}: '{describe(a)}' and '{describe(b)}'", "convert one of the operands")
+    ctx.error(
+        f"unsupported operand type(s) for {op}: '{describe(a)}' and '{describe(b)}'", "convert one of the operands"
+    )
 
 
 # ---- ints ------------------------------------------------------------------------------------------------------------
@@ -318,7 +320,9 @@ def scalar_node(ctx, x, what):
     if not isinstance(x, Leaf):
         ctx.error(f"{what} takes a number, not '{describe(x)}'", "pass a number")
     if hasattr(x.type, "shape"):
-        ctx.error(f"{what}: only 0-dimensional arrays can be converted to Python scalars", "take an element, or use x.item()")
+        ctx.error(
+            f"{what}: only 0-dimensional arrays can be converted to Python scalars", "take an element, or use x.item()"
+        )
     return x.node
 
 
@@ -335,7 +339,9 @@ def rounded(ctx, x, ndigits=None) -> Leaf:
     if x.type.dtype != "f64":
         return _rounded_int(ctx, cast(ctx, x.node, "i64"), digits)
     if not -22 <= digits <= 22:
-        ctx.error(f"round() to {digits} digits", "round to between -22 and 22 digits: the powers of ten that floats hold")
+        ctx.error(
+            f"round() to {digits} digits", "round to between -22 and 22 digits: the powers of ten that floats hold"
+        )
     return ctx.leaf(_decimal(ctx, x.node, digits), py=True)
 
 
@@ -348,9 +354,7 @@ def _rounded_int(ctx, x, digits) -> Leaf:
     r = ctx.emit(E.mod, x, unit)
     down = ctx.emit(E.sub, x, r)  # the multiple below: `mod` is not negative
     odd = fact(ctx.emit(E.ne, ctx.emit(E.mod, ctx.emit(E.floordiv, x, unit), 2), 0))
-    up = either(
-        ctx, fact(ctx.emit(E.gt, r, unit // 2)), both(ctx, fact(ctx.emit(E.eq, r, unit // 2)), odd)
-    )
+    up = either(ctx, fact(ctx.emit(E.gt, r, unit // 2)), both(ctx, fact(ctx.emit(E.eq, r, unit // 2)), odd))
     up = ctx.const(up).node if isinstance(up, bool) else up
     step = ctx.emit(E.select, up, ctx.const(unit).node, ctx.const(0).node)
     return ctx.leaf(_INT["+"](ctx, down, step), py=True)
@@ -395,4 +399,3 @@ def _product_error(ctx, x, unit, product):
     e = emit(E.add, e, emit(E.mul, high, unit_low))
     e = emit(E.add, e, emit(E.mul, low, unit_high))
     return emit(E.add, e, emit(E.mul, low, unit_low))
-

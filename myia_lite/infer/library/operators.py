@@ -10,7 +10,7 @@ from ...ir import FLOATS, Array, MyiaIndexError, MyiaTypeError, MyiaValueError
 from ...ops import elementwise as E
 from ..values import Leaf, Mapping, Range, Record, Sequence, Slice, Static
 from . import indexing, numbers, products, ufuncs
-from .dtypes import cast, class_of, is_array, is_integer, is_scalar, leaf_of
+from .dtypes import cast, is_array, is_integer, is_scalar
 from .registry import describe, fixed, is_fixed, require
 from .sizes import at_least, both, either, fact, negated, node_of, reshape, same, shape, size, text, total
 
@@ -49,10 +49,8 @@ def binary(ctx, op, a, b):
 
 def _arrayish(a, b) -> bool:
     """Does NumPy do it: a NumPy operand, and on the other side anything that it makes an array of?"""
-    for x, y in ((a, b), (b, a)):
-        if isinstance(x, Leaf) and not x.py and (isinstance(y, Leaf) or isinstance(y, Sequence)):
-            return True
-    return False
+    pairs = ((a, b), (b, a))
+    return any(isinstance(x, Leaf) and not x.py and isinstance(y, (Leaf, Sequence)) for x, y in pairs)
 
 
 def _numpy(ctx, op, a, b):
@@ -79,7 +77,8 @@ def inplace(ctx, op, a, b):
     name = "matmul" if op == "@" else ufuncs.OPERATORS[op].__name__
     if not _same_kind(out.type.dtype, a.type.dtype):
         ctx.error(
-            f"Cannot cast ufunc '{name}' output from dtype('{_dtype_name(out)}') to dtype('{_dtype_name(a)}') with casting rule 'same_kind'",
+            f"Cannot cast ufunc '{name}' output from dtype('{_dtype_name(out)}') to dtype('{_dtype_name(a)}') "
+            "with casting rule 'same_kind'",
             f"make a new array: a = a {op} b",
         )
     own, new = shape(ctx, a), shape(ctx, out)
@@ -163,9 +162,8 @@ def compare(ctx, op, a, b):
         return ctx.const(_identical(ctx, a, b) == (op == "is"))
     if _python_numbers(a, b):
         return numbers.ordered(ctx, op, a, b)
-    if _arrayish(a, b):
-        if is_scalar(a) and is_scalar(b) or is_array(a) or is_array(b):
-            return ufuncs.compare(ctx, ufuncs.COMPARISONS[op], a, b)
+    if _arrayish(a, b) and (is_array(a) or is_array(b) or (is_scalar(a) and is_scalar(b))):
+        return ufuncs.compare(ctx, ufuncs.COMPARISONS[op], a, b)
     return ctx.leaf(node_of_fact(ctx, _compared(ctx, op, a, b)), py=True)
 
 
@@ -199,9 +197,14 @@ def _compared(ctx, op, a, b):
             pass
     if op in ("==", "!="):  # of different kinds
         if is_array(a) or is_array(b):
-            ctx.error(f"comparison of {describe(a)} with {describe(b)}", "compare arrays with arrays and numbers; use `is` for None")
+            ctx.error(
+                f"comparison of {describe(a)} with {describe(b)}",
+                "compare arrays with arrays and numbers; use `is` for None",
+            )
         return op == "!="
-    ctx.error(f"'{op}' not supported between instances of '{describe(a)}' and '{describe(b)}'", "compare values of one kind")
+    ctx.error(
+        f"'{op}' not supported between instances of '{describe(a)}' and '{describe(b)}'", "compare values of one kind"
+    )
 
 
 def _as_items(v):
@@ -253,7 +256,10 @@ def contains(ctx, container, x):
             return fact(any_(ctx, ufuncs.compare(ctx, np.equal, container, x)).node)
         case Range() if is_scalar(x) and x.type.dtype not in FLOATS:
             return _in_range(ctx, container, cast(ctx, x.node, "i64"))
-    ctx.error(f"argument of type '{describe(container)}' is not iterable", "test for membership in a tuple, a list or an array")
+    ctx.error(
+        f"argument of type '{describe(container)}' is not iterable",
+        "test for membership in a tuple, a list or an array",
+    )
 
 
 def _in_range(ctx, r, x):
@@ -351,6 +357,3 @@ def setitem(ctx, array, index, value):
     if not is_array(array):
         ctx.error(f"'{describe(array)}' object does not support item assignment", "use an array, or make a new value")
     return indexing.write(ctx, array, index, value)
-
-
-__all__ = ["binary", "class_of", "compare", "getitem", "inplace", "leaf_of", "setitem", "truth", "unary"]

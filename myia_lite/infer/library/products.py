@@ -55,7 +55,9 @@ def matmul(ctx, x1, x2, /):
     s, t = shape(ctx, a), shape(ctx, b)
     if not s or not t:
         which = 0 if not s else 1
-        ctx.error(f"matmul: Input operand {which} does not have enough dimensions", "use * with a number", cls=MyiaValueError)
+        ctx.error(
+            f"matmul: Input operand {which} does not have enough dimensions", "use * with a number", cls=MyiaValueError
+        )
     message = (
         "matmul: Input operand 1 has a mismatch in its core dimension 0, "
         "with gufunc signature (n?,k),(k,m?)->(n?,m?) (size {0} is different from {1})"
@@ -167,7 +169,9 @@ def _span(ctx, sizes, axes):
 @elaborates(np.einsum)
 def einsum(ctx, subscripts, *operands_, optimize=False):
     """Pairs of operands are contracted from left to right, each by one matrix product."""
-    spec = fixed(ctx, subscripts, "the subscripts of einsum").replace(" ", "") if isinstance(subscripts, Static) else None
+    spec = (
+        fixed(ctx, subscripts, "the subscripts of einsum").replace(" ", "") if isinstance(subscripts, Static) else None
+    )
     if spec is None:
         ctx.error("einsum takes its subscripts as a string", "write them as a literal")
     if "." in spec:
@@ -177,7 +181,9 @@ def einsum(ctx, subscripts, *operands_, optimize=False):
     if not arrow:
         output = "".join(sorted(c for c in set(inputs) - {","} if inputs.count(c) == 1))
     if len(terms) != len(operands_):
-        ctx.error(f"einsum: {len(terms)} terms for {len(operands_)} operands", "write a term for each", cls=MyiaValueError)
+        ctx.error(
+            f"einsum: {len(terms)} terms for {len(operands_)} operands", "write a term for each", cls=MyiaValueError
+        )
     leaves = [leaf_of(ctx, v) for v in operands_]
     dtype = promoted(ctx, leaves)
     bools = dtype == "bool"
@@ -186,7 +192,11 @@ def einsum(ctx, subscripts, *operands_, optimize=False):
     for term, node in zip(terms, nodes, strict=True):
         dims = shape(ctx, node)
         if len(term) != len(dims):
-            ctx.error(f"einsum: term '{term}' for an array of rank {len(dims)}", "write a letter for each axis", cls=MyiaValueError)
+            ctx.error(
+                f"einsum: term '{term}' for an array of rank {len(dims)}",
+                "write a letter for each axis",
+                cls=MyiaValueError,
+            )
         for c, d in zip(term, dims, strict=True):
             if c in sizes:
                 agreeing(ctx, sizes[c], d, f"einsum: axis '{c}' has size {{0}} and {{1}}")

@@ -10,9 +10,9 @@ from ...ir import FLOATS, Array, MyiaValueError, is_float
 from ...ops import arrays as A
 from ...ops import elementwise as E
 from ..values import Leaf
-from .dtypes import cast, dtype_of, is_array, leaf_of
-from .registry import absent, describe, elaborates, fixed, require
-from .sizes import at_least, negated, node_of, reshape, same, shape, total
+from .dtypes import cast, dtype_of, leaf_of
+from .registry import absent, elaborates, fixed, require
+from .sizes import at_least, reshape, same, shape, total
 from .ufuncs import FUNCTIONS, apply, boolean
 
 
@@ -22,7 +22,11 @@ def normalised(ctx, axis, rank: int, what="axis") -> int:
     if not isinstance(axis, int):
         ctx.error(f"{what} {axis!r} is no int", "write the axis as an int")
     if not -rank <= axis < rank:
-        ctx.error(f"axis {axis} is out of bounds for array of dimension {rank}", "name an axis that the array has", cls=MyiaValueError)
+        ctx.error(
+            f"axis {axis} is out of bounds for array of dimension {rank}",
+            "name an axis that the array has",
+            cls=MyiaValueError,
+        )
     return axis % rank
 
 
@@ -275,7 +279,9 @@ def norm(ctx, x, ord=None, axis=None, keepdims=False):
         if order == 1:
             return sum_(ctx, sizes, axes[0], keepdims=keepdims)
         return (max_ if order > 0 else min_)(ctx, sizes, axes[0], keepdims=keepdims)
-    ctx.error(f"np.linalg.norm of order {order!r} over {len(axes)} axes", "use the 2-norm, or of vectors order 1 or inf")
+    ctx.error(
+        f"np.linalg.norm of order {order!r} over {len(axes)} axes", "use the 2-norm, or of vectors order 1 or inf"
+    )
 
 
 @elaborates(np.trace, method="trace")
@@ -283,8 +289,3 @@ def trace(ctx, a, offset=0):
     from .creation import diagonal
 
     return sum_(ctx, diagonal(ctx, a, offset), -1)
-
-
-
-
-__all__ = ["axes_of", "every", "negated", "node_of", "normalised", "reduce"]

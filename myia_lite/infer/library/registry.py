@@ -1,7 +1,7 @@
 """Which Python object means which elaborator, and what elaborators share: argument binding, static arguments.
 
-An elaborator is `f(ctx, *values, **keyword_values) -> Value`.  It is written like the function it stands for, with the same
-parameter names, so that `inspect` checks a call as Python would.
+An elaborator is `f(ctx, *values, **keyword_values) -> Value`.  It is written like the function it stands for, with the
+same parameter names, so that `inspect` checks a call as Python would.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from ..values import Leaf, Mapping, Message, Record, Sequence, Slice, Static, Va
 
 TABLE: dict[object, object] = {}
 METHODS: dict[str, object] = {}  # name of an array method -> its elaborator's key
-ATTRIBUTES: dict[str, object] = {}  # name of an array attribute -> f(ctx, leaf)
 
 
 def elaborates(*objects, method=None):
@@ -39,7 +38,9 @@ def _checked(function, name):
         try:
             bound = signature.bind(ctx, *values, **keywords)
         except TypeError as error:
-            ctx.error(f"{name}(): {error}", f"call it with parameters among {', '.join(list(signature.parameters)[1:])}")
+            ctx.error(
+                f"{name}(): {error}", f"call it with parameters among {', '.join(list(signature.parameters)[1:])}"
+            )
         return function(*bound.args, **bound.kwargs)
 
     return elaborator
@@ -84,7 +85,9 @@ def fixed(ctx, v, what: str):
         case Slice():
             return slice(*(fixed(ctx, part, what) for part in (v.start, v.stop, v.step)))
         case Value():
-            ctx.error(f"{what} must be known at compile time", "write it as a number, or take it from a shape or a constant")
+            ctx.error(
+                f"{what} must be known at compile time", "write it as a number, or take it from a shape or a constant"
+            )
     return v
 
 
@@ -105,7 +108,9 @@ def describe(v) -> str:
             return type(v.value).__name__
         case Message():
             return "str"
-    return {"Closure": "function", "Bound": "function", "Transformed": "function", "Range": "range"}.get(type(v).__name__, type(v).__name__.lower())
+    return {"Closure": "function", "Bound": "function", "Transformed": "function", "Range": "range"}.get(
+        type(v).__name__, type(v).__name__.lower()
+    )
 
 
 def require(ctx, exception: str, message: str, ok, *values) -> None:

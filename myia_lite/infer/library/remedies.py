@@ -41,4 +41,8 @@ def suggest(obj) -> str:
     name = getattr(obj, "__name__", "")
     names = sorted({getattr(k, "__name__", "") for k in TABLE})
     near = difflib.get_close_matches(name, names, 1, 0.7)
-    return f"use {near[0]}, or call it outside of the compiled function" if near else "call it outside of the compiled function"
+    return (
+        f"use {near[0]}, or call it outside of the compiled function"
+        if near
+        else "call it outside of the compiled function"
+    )

@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 
-from ...ir import Array, MyiaAttributeError, MyiaIndexError, MyiaValueError
+from ...ir import MyiaAttributeError, MyiaValueError
 from ...ops import arrays as A
 from ...ops import elementwise as E
 from ..values import Bound, Closure, Iterator, Leaf, Mapping, Range, Record, Sequence, Slice, Static, Transformed
@@ -17,7 +17,6 @@ from .creation import range_count
 from .dtypes import class_of, convert, is_array, is_scalar, join_numbers
 from .indexing import row
 from .operators import binary, chosen, compare, node_of_fact, truth
-from .reductions import nonempty
 from .registry import absent, describe, elaborates, fixed, is_fixed, require
 from .sizes import both, either, fact, least, minus, node_of, plus, shape, size, times
 
@@ -134,7 +133,9 @@ def zip_(ctx, *iterables, strict=False):
     if fixed(ctx, strict, "strict") and parts:
         lengths = [_length(ctx, p) for p in parts]
         for n in lengths[1:]:
-            same = lengths[0] == n if isinstance(n, int) and isinstance(lengths[0], int) else ctx.emit(E.eq, n, lengths[0])
+            same = (
+                lengths[0] == n if isinstance(n, int) and isinstance(lengths[0], int) else ctx.emit(E.eq, n, lengths[0])
+            )
             if same is False:
                 ctx.error("zip() arguments of different lengths", "give them one length", cls=MyiaValueError)
             require(ctx, "ValueError", "zip() arguments of different lengths", same)
@@ -278,7 +279,9 @@ def sorted_(ctx, iterable, /, *, key=None, reverse=False):
     if not absent(key) or not is_fixed(iterable):
         ctx.error("sorted() of values known at run time", "compare and swap in a loop")
     whole = items(ctx, iterable, "sorted()")
-    order = sorted(range(len(whole)), key=lambda k: fixed(ctx, whole[k], "an item"), reverse=bool(fixed(ctx, reverse, "reverse")))
+    order = sorted(
+        range(len(whole)), key=lambda k: fixed(ctx, whole[k], "an item"), reverse=bool(fixed(ctx, reverse, "reverse"))
+    )
     return Sequence(tuple(whole[k] for k in order), list)
 
 
@@ -297,7 +300,9 @@ def round_(ctx, number, ndigits=None):
     if number.py:
         return numbers.rounded(ctx, number, None if absent(ndigits) else ndigits)
     if absent(ndigits) and is_scalar(number):
-        return numbers.rounded(ctx, convert(ctx, number, "f64", True) if number.type.dtype in ("f32", "f64") else number)
+        return numbers.rounded(
+            ctx, convert(ctx, number, "f64", True) if number.type.dtype in ("f32", "f64") else number
+        )
     return ufuncs.round_(ctx, number, 0 if absent(ndigits) else ndigits)
 
 
@@ -436,6 +441,3 @@ def index(ctx, v, x, /):
         ctx.error(message, "test with `in` first", cls=MyiaValueError)
     require(ctx, "ValueError", message, found)
     return ctx.leaf(place, py=True)
-
-
-__all__ = ["Array", "MyiaIndexError", "item", "items", "length", "nonempty"]

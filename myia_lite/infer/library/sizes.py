@@ -1,7 +1,7 @@
 """Sizes known at compile time or at run time, and the shapes made of them.
 
-A size is an int, or an i64 node where only the running program knows it.  Arithmetic on sizes folds what is known, so that
-programs on arrays of known shapes carry no trace of it.
+A size is an int, or an i64 node where only the running program knows it.  Arithmetic on sizes folds what is known, so
+that programs on arrays of known shapes carry no trace of it.
 """
 
 from __future__ import annotations
@@ -191,13 +191,14 @@ def common(ctx, shapes, what="operands could not be broadcast together with shap
                     ctx.error(message, "reshape one of them, or check the sizes", cls=exception)
                 values = [node_of(ctx, old), node_of(ctx, d)]
                 builtin = exception.__name__.removeprefix("Myia")
-                require(ctx, builtin, f"{message}: {{0}} and {{1}} on one axis", agree, *values)
+                hint = "{0} and {1} on one axis (where a size is known at run time only, it is not stretched)"
+                require(ctx, builtin, f"{message}: {hint}", agree, *values)
                 out[k] = old if isinstance(old, int) else d
     return tuple(out)
 
 
 def stretched(ctx, node, sizes):
-    """`node` broadcast to `sizes`, which it is known to fit: its stretched axes of size 1 go, and come back repeated."""
+    """`node` broadcast to `sizes`, which it fits: its stretched axes of size 1 go, and come back repeated."""
     own = shape(ctx, node)
     if not own:
         return fill(ctx, node, sizes)

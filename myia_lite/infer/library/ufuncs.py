@@ -1,7 +1,7 @@
 """NumPy's elementwise functions: promotion, broadcasting, and what each computes.
 
-`apply(ctx, function, operands)` is the one way in.  A `Function` says in which dtype it computes and emits its primitives
-on aligned nodes of that dtype; Python numbers among the operands are weak.
+`apply(ctx, function, operands)` is the one way in.  A `Function` says in which dtype it computes and emits its
+primitives on aligned nodes of that dtype; Python numbers among the operands are weak.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from ...ir import FLOATS, INTS, Constant, is_float
 from ...ops import elementwise as E
 from ..values import Leaf
-from .dtypes import ORDER, cast, is_array, leaf_of, operand, promoted
+from .dtypes import cast, leaf_of, operand, promoted
 from .numbers import raw_power
 from .registry import absent, describe, elaborates, fixed, require
-from .sizes import aligned, fact, negated
+from .sizes import aligned, fact
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,12 @@ def _scaled(factor):
     return lambda ctx, x: ctx.emit(E.mul, x, factor)
 
 
-for _ufunc, _factor in {np.deg2rad: math.pi / 180, np.radians: math.pi / 180, np.rad2deg: 180 / math.pi, np.degrees: 180 / math.pi}.items():
+for _ufunc, _factor in {
+    np.deg2rad: math.pi / 180,
+    np.radians: math.pi / 180,
+    np.rad2deg: 180 / math.pi,
+    np.degrees: 180 / math.pi,
+}.items():
     _declare(_ufunc, _scaled(_factor))
 
 # ---- functions of one number that keep ints --------------------------------------------------------------------------
@@ -216,7 +221,14 @@ _declare(
 )
 
 # ---- comparison and logic --------------------------------------------------------------------------------------------
-for _ufunc, _p in {np.equal: E.eq, np.not_equal: E.ne, np.less: E.lt, np.less_equal: E.le, np.greater: E.gt, np.greater_equal: E.ge}.items():
+for _ufunc, _p in {
+    np.equal: E.eq,
+    np.not_equal: E.ne,
+    np.less: E.lt,
+    np.less_equal: E.le,
+    np.greater: E.gt,
+    np.greater_equal: E.ge,
+}.items():
     _declare(_ufunc, _prim(_p), ANY)
 
 
@@ -224,9 +236,9 @@ def compare(ctx, ufunc, a, b) -> Leaf:
     """As NumPy, which compares an int32 with a Python int out of its range without an error."""
     a, b = leaf_of(ctx, a), leaf_of(ctx, b)
     for x, y in ((a, b), (b, a)):
-        if x.py and x.type.dtype == "i64" and y.type.dtype == "i32":
-            if not (x.known and -(2**31) <= x.node.value < 2**31):
-                a, b = (ctx.leaf(cast(ctx, leaf.node, "i64")) for leaf in (a, b))
+        fits = x.known and -(2**31) <= x.node.value < 2**31
+        if x.py and x.type.dtype == "i64" and y.type.dtype == "i32" and not fits:
+            a, b = (ctx.leaf(cast(ctx, leaf.node, "i64")) for leaf in (a, b))
     return apply(ctx, FUNCTIONS[ufunc], [a, b])
 
 
@@ -253,9 +265,17 @@ _declare(np.right_shift, _prim(E.shift_right), INTS, strict=True)
 # ---- operators -------------------------------------------------------------------------------------------------------
 OPERATORS = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.remainder,
-    "**": np.power, "&": np.bitwise_and, "|": np.bitwise_or, "^": np.bitwise_xor, "<<": np.left_shift, ">>": np.right_shift,
+    "**": np.power, "&": np.bitwise_and, "|": np.bitwise_or, "^": np.bitwise_xor,
+    "<<": np.left_shift, ">>": np.right_shift,
 }  # fmt: skip
-COMPARISONS = {"==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+COMPARISONS = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 SIGNS = {"-": np.negative, "+": np.positive, "~": np.invert}
 
 # ---- made of others --------------------------------------------------------------------------------------------------
@@ -332,14 +352,3 @@ def isclose(ctx, a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
 def allclose(ctx, a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
     near = isclose(ctx, a, b, rtol, atol, equal_nan)
     return ctx.leaf(whole(ctx, near.node), py=True)
-
-
-def any_array(*values) -> bool:
-    return any(map(is_array, values))
-
-
-def highest(*dtypes):
-    return max(dtypes, key=ORDER.get)
-
-
-__all__ = ["COMPARISONS", "FUNCTIONS", "OPERATORS", "SIGNS", "Function", "apply", "boolean", "compare", "negated", "where"]
