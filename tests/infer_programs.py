@@ -2,6 +2,7 @@
 
 # ruff: noqa: E701, E702, E731
 import dataclasses
+import enum
 import functools
 import math
 from typing import NamedTuple
@@ -329,7 +330,7 @@ def rows(a):
     return s
 
 
-def enum(a, b):
+def enumerated(a, b):
     s = 0.0
     for i, (x, y) in enumerate(zip(a, b)):
         s += i * x * y
@@ -545,6 +546,392 @@ def ret_mixed_loop(x, n):
     return None
 
 
+def deep_loops(x):
+    for i in range(3):
+        for j in range(3):
+            for k in range(3):
+                for l in range(3):
+                    s = 0
+                    for m in range(2):
+                        s += x
+                    x = x + s * 0.01
+    return x
+
+
+def optional_of_tuple(x):
+    r = None
+    for v in (1.0, None, x):
+        if v is not None:
+            r = v if r is None else r + v
+    return r
+
+
+def recursive_sum(xs):
+    if not xs:
+        return 0.0
+    return xs[0] + recursive_sum(xs[1:])
+
+
+def tree(t):
+    if isinstance(t, tuple):
+        return tree(t[0]) + tree(t[1])
+    return t * t
+
+
+def fill_matrix(n):
+    out = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            if (i + j) % 2:
+                continue
+            out[i, j] = i * j
+    return out
+
+
+def while_continue_break(x):
+    total = 0
+    i = 0
+    while i < 10:
+        i += 1
+        if i == 3:
+            continue
+        if i > 6:
+            break
+        total += i * x
+    else:
+        total = -1
+    return total, i
+
+
+def structure_out(a, b):
+    try_ = a if a > b else b
+    return {"k": try_, "l": [a, b, (a, b)]}
+
+
+def record_state(x):
+    d = D(x)
+    for i in range(3):
+        d = dataclasses.replace(d, w=d.w * 2, n=d.n + 1)
+    return d
+
+
+def record_returned_early(x, n):
+    st = P(x, 0.0)
+    for i in range(n):
+        st = st._replace(b=st.b + st.w)
+        if st.b > 5:
+            return st
+    return st
+
+
+def comprehensions(x):
+    return sum([v * 2 for v in (x, 1, 2.0)]), max([x, 3.0]), [a + b for a, b in zip((1, 2), (x, x))]
+
+
+def reversed_range(x, n):
+    y = x
+    for i in reversed(range(n)):
+        y = y * 0.5 + i
+    return y
+
+
+def range_steps(n):
+    x = 0
+    for i in range(10, 0, -3):
+        x = x * 2 + i
+    for i in range(n, n + 5, 2):
+        x += i
+    return x
+
+
+def recursive_lambda(x):
+    f = lambda n: 1.0 if n == 0 else x * f(n - 1)
+    return f(4)
+
+
+def recursive_closure(x):
+    def apply(f, n):
+        return x if n == 0 else f(apply(f, n - 1))
+
+    return apply(math.sin, 3)
+
+
+def comp2(f, g):
+    return lambda x: f(g(x))
+
+
+def compositions(x):
+    return comp2(math.sin, comp2(math.cos, lambda t: t * 2))(x)
+
+
+def branches_and_raise(x):
+    y = x
+    if x > 0:
+        y = y * 2
+        if x > 1:
+            y = y + 1
+            if x > 2:
+                return y
+    elif x < -1:
+        raise ValueError("low")
+    else:
+        y = -y
+    return y + 100
+
+
+def displays(x):
+    a = [1, 2, 3]
+    b = (*a, x)
+    p, *q, r = b
+    return q, p, r, len(b), b[-1], b[1:3]
+
+
+class Mode(enum.Enum):
+    A = 1
+    B = 2
+
+
+def enum_member(x):
+    m = Mode.A
+    if m is Mode.A:
+        return x
+    return -x
+
+
+class Cfg:
+    lr = 0.5
+    n = 3
+
+    def __init__(self):
+        self.scale = 4.0
+
+    def go(self, x):
+        return x * self.scale * self.lr
+
+
+CFG = Cfg()
+
+
+def plain_object(x):
+    return CFG.go(x) + CFG.n
+
+
+def growing_list(x, n):
+    acc = []
+    for i in range(3):
+        acc = acc + [x * i]
+    return acc
+
+
+def masked_writes(a):
+    b = a * 2
+    for i in range(len(b)):
+        b[i] += i
+    b[b > 2] = 0
+    b[1:] *= 3
+    return b
+
+
+def double_loop(a):
+    m, n = a.shape
+    s = 0.0
+    for i in range(m):
+        for j in range(n):
+            s += a[i, j] * (i - j)
+    return s
+
+
+def inner_else(x):
+    r = 0.0
+    for i in range(100):
+        r += x
+        if r > 10:
+            for j in range(3):
+                r -= 1
+                if r < 8:
+                    break
+            else:
+                return r, j
+    return r, i
+
+
+def chosen_closure(x):
+    if x > 0:
+        f = lambda a: a + x
+    else:
+        f = math.exp
+    return f(f(1.0))
+
+
+def nested_makers(x):
+    def mk(k):
+        if k == 0:
+            return lambda v: v
+        inner = mk(k - 1)
+        return lambda v: inner(v) * x
+
+    return mk(3)(2.0)
+
+
+def while_fill(n):
+    a = np.zeros(5)
+    i = 0
+    while i < n:
+        a[i] = a[i - 1] + 1
+        i += 1
+    return a, i
+
+
+def arrays_of_two_sizes(x):
+    if x > 0:
+        r = np.ones(3)
+    else:
+        r = np.zeros(4)
+    return r * 2
+
+
+def array_or_number(x):
+    if x > 0:
+        r = np.ones(3)
+    else:
+        r = 2.0
+    return r * 2
+
+
+def number_then_array(x):
+    s = 0
+    for r in np.ones((2, 3)):
+        s = s + r
+    return s
+
+
+def walrus_function(x):
+    assert isinstance(x, float)
+    return f(x) if (f := math.sqrt) else 0
+
+
+def key_error(x):
+    raise KeyError("k", x)
+
+
+class MyErr(Exception):
+    pass
+
+
+def own_exception(x):
+    if x > 0:
+        raise MyErr(f"bad {x:.2f} {{}}")
+    return x
+
+
+def value_or_none(x):
+    return x if x else None
+
+
+def best_of(x, n):
+    best = None
+    for i in range(n):
+        v = math.sin(x * i)
+        if best is None or v > best:
+            best = v
+    return best
+
+
+def best_and_where(x, n):
+    best = None
+    at = None
+    for i in range(n):
+        v = math.sin(x * i)
+        if best is None or v > best:
+            best, at = v, i
+    return best, at
+
+
+def updated_copy(x):
+    a = np.zeros(3)
+    b = np.zeros(3)
+
+    def upd(z):
+        z = z.copy()
+        z[0] = x
+        return z
+
+    a = upd(a)
+    a[1] = 5.0
+    return a, b
+
+
+def factorial_loop(n):
+    x = 1
+    for i in range(n):
+        x *= i + 1
+    return x
+
+
+def number_operators(x):
+    return x**2, 2**x, x // 2, x % 3, divmod(x, 2), -x, round(x, 1), int(x), bool(x), pow(x, 2)
+
+
+def array_views(a):
+    return a[..., 0], a[None].shape, a[::-1], a[-1], a.T, a.sum(axis=0), a @ a.T, a.reshape(-1), a.mean()
+
+
+def tuple_of_branches(k):
+    if k > 2:
+        t = (1, 2.0)
+    else:
+        t = (3, 4.0)
+    a, b = t
+    return a + b
+
+
+def options(x, flag=False, *, opt=None):
+    if opt is None:
+        opt = 2.0
+    return x * opt if flag else x
+
+
+def endless_loop(x):
+    i = 0
+    while True:
+        if x > 100:
+            return x
+        x *= 2
+        i += 1
+        if i > 50:
+            raise RuntimeError("no")
+
+
+def gcd_inside(n):
+    def gcd(a, b):
+        while b:
+            a, b = b, a % b
+        return a
+
+    return gcd(n, 36)
+
+
+def getattr_of_module(x):
+    v = x
+    for name in ("sin", "cos"):
+        v = getattr(math, name)(v)
+    return v
+
+
+def dict_walk(d):
+    s = 0.0
+    for k in d:
+        s += d[k]
+    for k, v in d.items():
+        s += v * len(k)
+    return s + sum(d.values())
+
+
+def swapped(t):
+    a, b = t
+    return b, a
+
+
 PROGRAMS = [
     (fact, 5),
     (fib, 10),
@@ -596,7 +983,7 @@ PROGRAMS = [
     (ng, 7),
     (arr_iter, np.arange(3.0)),
     (rows, np.ones((2, 3))),
-    (enum, np.arange(3.0), np.arange(3.0)),
+    (enumerated, np.arange(3.0), np.arange(3.0)),
     (glob, 2.0),
     (globrec, 3),
     (ack, 2, 3),
@@ -641,4 +1028,69 @@ PROGRAMS = [
     (deepif, 0.5),
     (deepif, 1.5),
     (deepif, -1.0),
+    (deep_loops, 1.0),
+    (optional_of_tuple, 2.0),
+    (recursive_sum, (1.0, 2.0, 3.0)),
+    (tree, ((1.0, 2.0), 3.0)),
+    (fill_matrix, 4),
+    (while_continue_break, 1.5),
+    (structure_out, 1.0, 2.0),
+    (record_state, 1.0),
+    (record_returned_early, 2.0, 5),
+    (record_returned_early, 0.1, 5),
+    (comprehensions, 1.5),
+    (reversed_range, 1.0, 4),
+    (range_steps, 5),
+    (recursive_lambda, 2.0),
+    (recursive_closure, 1.0),
+    (compositions, 1.0),
+    (branches_and_raise, 0.5),
+    (branches_and_raise, 1.5),
+    (branches_and_raise, 2.5),
+    (branches_and_raise, -0.5),
+    (branches_and_raise, -2.0),
+    (displays, 1.0),
+    (enum_member, 1.0),
+    (plain_object, 1.0),
+    (growing_list, 1.0, 3),
+    (masked_writes, np.arange(4.0)),
+    (double_loop, np.ones((3, 2))),
+    (inner_else, 3.0),
+    (inner_else, 0.05),
+    (chosen_closure, 1.0),
+    (chosen_closure, -1.0),
+    (nested_makers, 2.0),
+    (while_fill, 4),
+    (while_fill, 9),
+    (arrays_of_two_sizes, 1.0),
+    (arrays_of_two_sizes, -1.0),
+    (array_or_number, 1.0),
+    (array_or_number, -1.0),
+    (number_then_array, 1.0),
+    (walrus_function, 4.0),
+    (walrus_function, 4),
+    (key_error, 1.0),
+    (own_exception, 1.0),
+    (own_exception, -1.0),
+    (value_or_none, 1.0),
+    (value_or_none, 0.0),
+    (best_of, 1.0, 5),
+    (best_of, 1.0, 0),
+    (best_and_where, 1.0, 5),
+    (best_and_where, 1.0, 0),
+    (updated_copy, 2.0),
+    (factorial_loop, 5),
+    (number_operators, 7.5),
+    (number_operators, 7),
+    (array_views, np.arange(6.0).reshape(2, 3)),
+    (tuple_of_branches, 1),
+    (tuple_of_branches, 5),
+    (options, 1.0, True),
+    (options, 1.0),
+    (endless_loop, 1.0),
+    (endless_loop, 0.0),
+    (gcd_inside, 48),
+    (getattr_of_module, 1.0),
+    (dict_walk, {"a": 1.0, "bb": 2.0}),
+    (swapped, (1, "x")),
 ]

@@ -86,12 +86,15 @@ class Calls(Expressions):
             lambda *vs: elaborator(self, *vs[:count], **dict(zip(names, vs[count:], strict=True))), values
         )
 
-    def call_python(self, function, args, keywords) -> Value:
-        """A Python function, parsed when it is met first."""
+    def parsed_function(self, function):
         if function not in self.parsed:
             self.parsed[function] = self.parse(function)
             self.dependencies += self.parsed[function].dependencies
-        code = self.parsed[function]
+        return self.parsed[function]
+
+    def call_python(self, function, args, keywords) -> Value:
+        """A Python function, parsed when it is met first."""
+        code = self.parsed_function(function)
         positional = (*code.signature.posonly, *code.signature.names)
         given = function.__defaults__ or ()
         defaults = dict(zip(positional[len(positional) - len(given) :], given, strict=True))

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from ..ir import Graph, Node, Parameter, reachable
@@ -92,11 +93,24 @@ class Engine(Transforms):
             self.give(entry, nodes, [n.type for n in nodes])
             return [End(entry, value, self.aliases.versions)]
 
-        self.attempt(walk)
+        with self.at(self._definition(function)):
+            self.attempt(walk)
         self.settle(entry)
         graph = self._unwrapped(entry)
         captured = self._lift(graph)
         return Inferred(graph, templates, result, captured, tuple(self.dependencies))
+
+    def _definition(self, function):
+        """Where the function that is called was written: the place of errors in how it is called."""
+        while not isinstance(function, FunctionType):
+            if hasattr(function, "__myia_transformed__"):
+                function = function.__myia_transformed__[1]
+            else:
+                inner = [getattr(function, k, None) for k in ("__wrapped__", "__func__", "func")]
+                function = next((f for f in inner if callable(f)), None)
+                if function is None:
+                    return None
+        return self.parsed_function(function).graph.span
 
     def _returned(self, value: Value) -> tuple[Template, list[Node]]:
         """The template and the leaves of the result, with values of several shapes spread out."""

@@ -102,7 +102,8 @@ class Transforms(Objects):
         def walk(inside):
             def call():
                 f, *values = inside
-                return self.call(f, values[:count], tuple(zip(names, values[count:], strict=True)))
+                result = self.call(f, values[:count], tuple(zip(names, values[count:], strict=True)))
+                return self.over(result, self._number) if several(result) and not t.has_aux else result
 
             graph = self.graph
             return self.attempt(lambda: [End(graph, call(), self.aliases.versions)])
@@ -111,6 +112,12 @@ class Transforms(Objects):
         labels = [None] * len(templates)
         name = self._function_name(t.function)
         return self.specialised(code, name, tuple(templates), labels, walk, prepare=lambda r: self._first_dynamic(r, t))
+
+    def _number(self, value: Value) -> Value:
+        """A result that is None on some paths: there, the gradient raises."""
+        if not isinstance(value, Leaf):
+            self.error(f"the function to be differentiated returned {self.template(value)}", "return a float")
+        return value
 
     def _first_dynamic(self, r: Template, t) -> Template:
         """The number to be differentiated is a leaf, even where it is known."""
