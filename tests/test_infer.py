@@ -379,3 +379,20 @@ def test_what_cannot_be_passed(value, error):
     with pytest.raises(error) as found:
         abstract(value)
     assert isinstance(found.value, ir.MyiaError) and found.value.remedy
+
+
+def test_a_loop_writes_to_what_was_made_before_it():
+    """Found by random programs: the storage of `b` must be known to be older than the loop."""
+
+    def f(x):
+        b = np.arange(4.0) * x
+        c = b
+        a = b
+        for _ in range(3):
+            x = b[0]
+            a = b
+            a[1:3] = b[0:2]
+        return c + 0, a, x
+
+    with pytest.raises(ir.MyiaTypeError, match="shares memory"):
+        inferred(f, 1.0)

@@ -55,6 +55,7 @@ class Context(ABC):
         node = Apply(op, args, attrs, graphs, type, self.span)
         self.graph.nodes.append(node)
         self.home[node] = self.graph
+        self.made(node)
         if type is Never:
             raise Diverged(node)
         return node
@@ -132,6 +133,10 @@ class Context(ABC):
     @abstractmethod
     def use(self, nodes) -> None:
         """Refuse a read of an array through a name that a write has made stale."""
+
+    @abstractmethod
+    def made(self, node: Node) -> None:
+        """A node has been emitted: an array among them is a new one, unless `view` says otherwise."""
 
     @abstractmethod
     def view(self, node: Node, source: Leaf) -> Leaf:

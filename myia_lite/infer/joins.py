@@ -69,6 +69,9 @@ class Joins(Shapes, Context):
             if isinstance(n.type, Array):
                 self.aliases.check(n, self.span)
 
+    def made(self, node: Node) -> None:
+        self.aliases.of(node)  # its storage is numbered now: loops tell what was there before them by that
+
     def view(self, node: Node, source: Leaf) -> Leaf:
         if isinstance(node, Leaf):
             node = node.node
@@ -83,6 +86,8 @@ class Joins(Shapes, Context):
         node = Apply(op, args, attrs, graphs, type, self.span)
         self.graph.nodes.append(node)
         self.home[node] = self.graph
+        if type is not None:
+            self.made(node)
         return node
 
     def make(self, union: Union, tag: str, fields: list[Node]) -> Node:
@@ -351,6 +356,7 @@ class Joins(Shapes, Context):
                 table = {path[2:]: alias for path, alias in held.items() if path[:2] == (tag, k)}
                 if table:
                     self.aliases.table[p] = table
+                self.made(p)
             with self.into(graph):
                 ends = ends_of(tag, self.rebuild(template, iter(params)))
             return graph, ends

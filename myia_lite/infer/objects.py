@@ -8,9 +8,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
+import sys
 import types
+from pathlib import Path
 
 import numpy as np
+import scipy
 
 from ..ir import (
     Constant,
@@ -44,7 +48,9 @@ from .values import (
 _NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
 DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
 UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
-FUNCTIONS = (types.FunctionType,)
+# functions in Python of these are not compiled: their source is no part of what their makers promise
+FOREIGN = tuple(f"{Path(module.__file__).parent}{os.sep}" for module in (np, scipy))
+FOREIGN += tuple(m.__file__ for m in map(sys.modules.get, sys.stdlib_module_names) if getattr(m, "__file__", None))
 
 
 def array_dtype(obj) -> str | None:
@@ -214,7 +220,9 @@ class Objects(Calls):
         elaborator = library.lookup(obj)
         if elaborator is not None:
             return self.call_elaborator(elaborator, args, keywords)
-        if isinstance(obj, FUNCTIONS):
+        if isinstance(obj, types.FunctionType):
+            if obj.__code__.co_filename.startswith(FOREIGN):
+                self.error(f"{obj.__name__} is not supported in compiled code", library.suggest(obj))
             return self.call_python(obj, args, keywords)
         if isinstance(obj, types.MethodType):
             return self.call(Static(obj.__func__), [self.constant_value(obj.__self__), *args], keywords)
@@ -268,8 +276,6 @@ class Objects(Calls):
             own = vars(cls)["__init__"]
             if not cls.__dataclass_params__.init or own.__code__.co_filename != "<string>":
                 self.error(f"{cls.__name__} has an __init__ of its own", "let the dataclass make it")
-        if hasattr(cls, "__post_init__"):
-            self.error(f"{cls.__name__} has a __post_init__", "check the fields in a function that makes the instance")
         fields = dataclasses.fields(cls)
         names = tuple(f.name for f in fields if f.init and not f.kw_only)
         only = tuple(f.name for f in fields if f.init and f.kw_only)
@@ -289,7 +295,11 @@ class Objects(Calls):
         for f in fields:
             if not f.init and f.name not in defaults:
                 self.error(f"the field {f.name} of {cls.__name__} gets no value", "give it a default")
-        return Record(cls, tuple(bound.get(f.name, defaults.get(f.name)) for f in fields))
+        made = Record(cls, tuple(bound.get(f.name, defaults.get(f.name)) for f in fields))
+        check = inspect.getattr_static(cls, "__post_init__", None)
+        if check is not None:
+            self.call(Static(check), [made])
+        return made
 
     def _replaced(self, args, keywords) -> Value:
         (value, *rest) = args
