@@ -79,7 +79,7 @@ class Writer:
                 self.block(depth + 1, indent + 1, True)
                 self.otherwise(depth, indent, in_loop)
             case "while":
-                put(f"while (fuel := fuel - 1) > 0 and {self.condition()}:")
+                put(f"while (fuel := fuel - 1) > 0 and ({self.condition()}):")
                 self.block(depth + 1, indent + 1, True)
                 self.otherwise(depth, indent, in_loop)
             case "true":
