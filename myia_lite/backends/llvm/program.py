@@ -68,6 +68,7 @@ class _Entry(Context):
 
     def __init__(self, m: ModuleBuilder, graph: Graph, calls: CallGraph):
         fn = ll.Function(m.module, ll.FunctionType(I64, [PTR, PTR, PTR]), "body")
+        fn.linkage = "internal"
         super().__init__(m, fn)
         self.graph, self.calls = graph, calls
         self.args, self.results, self.limit = fn.args

@@ -137,8 +137,10 @@ def _comparison(op):
     return rule
 
 
-def _infinity(x):
-    return ir.Constant(x.type, float("inf"))
+def _largest(x) -> ir.Constant:
+    """Above it there is only infinity.  (A comparison with infinity itself becomes a test of bits, and the move of x into an
+    integer register lies on the critical path of scalar loops.)"""
+    return ir.Constant(x.type, 1.7976931348623157e308 if x.type == ir.DoubleType() else 3.4028234663852886e38)
 
 
 def _signbit(b, dtype, x):
@@ -206,8 +208,8 @@ RULES = {
     "gt": _comparison(">"),
     "ge": _comparison(">="),
     "isnan": lambda b, dtype, x: b.fcmp_unordered("uno", x, x),
-    "isinf": lambda b, dtype, x: b.fcmp_ordered("==", intrinsic(b, "fabs", x), _infinity(x)),
-    "isfinite": lambda b, dtype, x: b.fcmp_ordered("<", intrinsic(b, "fabs", x), _infinity(x)),
+    "isinf": lambda b, dtype, x: b.fcmp_ordered(">", intrinsic(b, "fabs", x), _largest(x)),
+    "isfinite": lambda b, dtype, x: b.fcmp_ordered("<=", intrinsic(b, "fabs", x), _largest(x)),
     "signbit": _signbit,
     "logical_not": lambda b, dtype, x: b.not_(x),
     "bit_and": lambda b, dtype, x, y: b.and_(x, y),
