@@ -813,3 +813,4 @@ class Model:
 
 
 on((Model(3.0), 2.0))(Model.apply)
+on((Model(3.0), 2.0))(Model._Model__private)

@@ -26,7 +26,7 @@ def recursive(entry: Graph) -> set[Graph]:
         work = [(root, 0)] if root not in index else []
         while work:
             g, k = work.pop()
-            if k == 0:
+            if g not in index:
                 index[g] = low[g] = len(index)
                 stack.append(g)
                 on_stack.add(g)

@@ -105,9 +105,7 @@ def _describes(found: Found, code: CodeType) -> bool:
     args = found.node.args
     names = [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if a is not None]
     names = [private(n, found.cls) for n in names]
-    return private(found.name, found.cls) in (code.co_name, found.name) and names == list(
-        code.co_varnames[: len(names)]
-    )
+    return found.name == code.co_name and names == list(code.co_varnames[: len(names)])
 
 
 def _around_instructions(candidates: list[Found], code: CodeType) -> list[Found]:
