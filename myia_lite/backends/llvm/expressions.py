@@ -303,7 +303,7 @@ class Kernel:
                 where = unit_reshape(node)
                 if where is not None and view is None:
                     return self.read(x, tuple(FIRST if w is None else index[w] for w in where))
-                return self.read(x, index, self.dims(node) if view is None else view)
+                return self.read(x, index, self.dims(node, computed=True) if view is None else view)
             case "gather":
                 return self.gathered(node, index)
         raise AssertionError(f"{node.op.name} is not computed element by element")
