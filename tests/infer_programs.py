@@ -1094,3 +1094,55 @@ PROGRAMS = [
     (dict_walk, {"a": 1.0, "bb": 2.0}),
     (swapped, (1, "x")),
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dual:
+    """Operators of a record: dual numbers."""
+
+    v: float
+    d: float = 0.0
+
+    def __post_init__(self):
+        assert self.v < 100, "too large"
+
+    def __add__(self, other):
+        return Dual(self.v + other.v, self.d + other.d)
+
+    def __mul__(self, other):
+        if isinstance(other, Dual):
+            return Dual(self.v * other.v, self.v * other.d + self.d * other.v)
+        return Dual(self.v * other, self.d * other)
+
+    def __rmul__(self, other):
+        return self * other
+
+    def __neg__(self):
+        return Dual(-self.v, -self.d)
+
+    def __lt__(self, other):
+        return self.v < other.v
+
+    def __getitem__(self, k):
+        return self.v if k == 0 else self.d
+
+    def __len__(self):
+        return 2
+
+    def __bool__(self):
+        return self.v > 0
+
+
+def dual(x):
+    a = Dual(x, 1.0)
+    b = -(2.0 * a * a + a)
+    b += a
+    return b, b < a, a == Dual(x, 1.0), a != b, b[1], len(a), "pos" if a else "neg"
+
+
+def named_tuple_as_tuple(x):
+    p = P(x)
+    return len(p), sum(p), p + (1,), p == (x, 2.0), p[:1], 2.0 in p, P(1.0) < P(2.0), max(p)
+
+
+PROGRAMS += [(dual, 2.0), (dual, -2.0), (dual, 200.0), (named_tuple_as_tuple, 1.5)]

@@ -1,7 +1,8 @@
 """Inference: in come surface graphs and the abstract types of arguments, out go typed, monomorphic graphs.
 
-It walks the program once with abstract values, and finds types, shapes and constants while it emits typed nodes; nothing
-after it recomputes a type.  Guaranteed: what comes out passes `ir.verify`, or the user's program is refused at a source line.
+It walks the program once with abstract values, and finds types, shapes and constants while it emits typed nodes;
+nothing after it recomputes a type.  Guaranteed: what comes out passes `ir.verify`, or the user's program is refused
+at a source line.
 """
 
 from .abstract import abstract, leaves, rebuild

@@ -1,7 +1,8 @@
 """The boundary to Python: what an argument is at compile time, its leaves, and results put together again.
 
-`abstract(value)` is hashable, and equal for arguments that one compiled program serves: it is the template of the value.
-`leaves(value, template)` are the numbers and arrays that are passed, and `rebuild(template, leaves)` is the inverse.
+`abstract(value)` is hashable, and equal for arguments that one compiled program serves: it is the template of the
+value. `leaves(value, template)` are the numbers and arrays that are passed, and `rebuild(template, leaves)` is the
+inverse.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 
 from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, shaped
 from .context import NUMPY_DTYPES
-from .objects import UNSUPPORTED_DTYPE, array_dtype, field_names, is_named_tuple
+from .objects import UNSUPPORTED_DTYPE, array_dtype
+from .records import field_names, is_named_tuple
 from .templates import Dyn, Ident, Known, Template, Tree
 
 FLOAT, INT, BOOL = Dyn(F64, True), Dyn(I64, True), Dyn(Bool, True)

@@ -1,9 +1,9 @@
 """Which arrays may share memory, so that a write that Python would show under another name is refused.
 
-The typed IR has values only: `a[i] = v` makes a new array.  That is Python's meaning as long as nobody looks at the old one.
-Each array node therefore *holds* storages, each at the version of its last write that the node has seen.  A write to a
-storage makes a new version; a read through a node with an older one is refused.  Arguments, captured arrays and views may
-not be written to at all: somebody else would see it.
+The typed IR has values only: `a[i] = v` makes a new array.  That is Python's meaning as long as nobody looks at the
+old one. Each array node therefore *holds* storages, each at the version of its last write that the node has seen.  A
+write to a storage makes a new version; a read through a node with an older one is refused.  Arguments, captured
+arrays and views may not be written to at all: somebody else would see it.
 
 Values of a Sum type hold storages field by field: an alias is kept for each path into a node, `()` for an array itself.
 """
@@ -23,7 +23,7 @@ class AliasError(MyiaTypeError):
 
 
 class Storage:
-    """The memory of one array.  `owner` says who else sees it ("an argument"), None for an array made in this function."""
+    """The memory of one array.  `owner` says who else sees it ("an argument"); None: made in this function."""
 
     __slots__ = ("owner", "serial")
     _serials = count()
@@ -104,7 +104,7 @@ class Aliases:
                 if where:
                     line = f" (line {where.line})" if isinstance(where, Span) else ""
                     raise AliasError(
-                        f"the function returns an array that shares memory with one that has been written to since{line}",
+                        f"the function returns an array that shares memory with one written to since{line}",
                         span,
                         "take a copy before the write: b = a.copy()",
                     )
@@ -117,7 +117,7 @@ class Aliases:
         if where:
             line = f" (line {where.line})" if isinstance(where, Span) else ""
             raise AliasError(
-                f"this array shares memory with one that has been written to since{line}: Python would see the write here",
+                f"this array shares memory with one written to since{line}: Python would see the write",
                 span,
                 "take a copy before the write: b = a.copy()",
             )
@@ -197,8 +197,8 @@ def paths(t) -> list[tuple]:
 class LoopAliases:
     """What the parameters of a loop hold, trip after trip: facts that only grow, until a walk of the body adds none.
 
-    Parameters that may share memory form a class, with one storage that stands for whatever comes round; `sources` are the
-    storages from outside that may be in it.
+    Parameters that may share memory form a class, with one storage that stands for whatever comes round; `sources`
+    are the storages from outside that may be in it.
     """
 
     def __init__(self, aliases: Aliases):

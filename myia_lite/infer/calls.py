@@ -51,7 +51,7 @@ class Calls(Expressions):
         self.parsed: dict[object, object] = {}
         self.dependencies: list = []
 
-    # ---- surface calls -------------------------------------------------------------------------------------------------
+    # ---- surface calls -----------------------------------------------------------------------------------------------
     def evaluate_call(self, node, env: Env) -> Value:
         function, *values = [self.value(a, env) for a in node.args]
         keywords = node.attrs.get("keywords", ())
@@ -80,7 +80,7 @@ class Calls(Expressions):
 
     def call_elaborator(self, elaborator, args, keywords) -> Value:
         names = [k for k, _ in keywords]
-        values = [*args, *(v for _, v in keywords)]
+        values = [self.as_sequence(v) for v in (*args, *(v for _, v in keywords))]
         count = len(args)
         return self.apart(
             lambda *vs: elaborator(self, *vs[:count], **dict(zip(names, vs[count:], strict=True))), values
@@ -123,7 +123,7 @@ class Calls(Expressions):
         names = [p.name for p in graph.params] + [n.name for n in held]
         return self.closed(graph, graph.name, values, names, walk)
 
-    # ---- binding -------------------------------------------------------------------------------------------------------
+    # ---- binding -----------------------------------------------------------------------------------------------------
     def bind(self, name: str, signature, args, keywords, defaults: dict[str, Value]) -> list[Value]:
         """The values of the parameters, in order; errors in CPython's words."""
         positional = (*signature.posonly, *signature.names)
@@ -168,7 +168,7 @@ class Calls(Expressions):
             f"{name}() takes {count} positional argument{plural} but {len(args)} {were} given", "drop the others"
         )
 
-    # ---- specialisation --------------------------------------------------------------------------------------------------
+    # ---- specialisation ----------------------------------------------------------------------------------------------
     def closed(self, code, name: str, values: list[Value], names, walk) -> Value:
         """Call `code` on `values` as a closed graph, which `walk(values inside) -> ends` makes on first use."""
         templates = tuple(generalised(self.template(v), FLOATS) for v in values)

@@ -1,7 +1,7 @@
 """What the elaborators of operators and functions see of inference: emission of typed nodes, guards, errors, branches.
 
-An elaborator is `f(ctx, args: tuple[Value, ...], keywords: dict[str, Value]) -> Value`.  It never sees an `Outcome` or a
-`MaybeUnbound`: the engine takes those apart before it calls.
+An elaborator is `f(ctx, *values, **values_by_keyword) -> Value`.  It never sees an `Outcome`
+or a `MaybeUnbound`: the engine takes those apart before it calls.
 """
 
 from __future__ import annotations

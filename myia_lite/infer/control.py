@@ -218,7 +218,10 @@ class Control(Joins):
         return None
 
     def iterate(self, body: Graph, env: Env, init: list[Value], marker: object = None) -> Value:
-        """A loop of the typed IR.  One with few trips, which has a `marker`, is unrolled where its state keeps growing."""
+        """A loop of the typed IR.
+
+        One with few trips, which has a `marker`, is unrolled where its state keeps growing.
+        """
         state = [generalised(self.template(v)) for v in init]
         outer = self.aliases.versions
         facts, start = LoopAliases(self.aliases), len(self.graph.nodes)

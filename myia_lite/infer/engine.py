@@ -43,8 +43,8 @@ class DeepRecursion:
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """The typed program.  `graph` takes the leaves of `arguments`, in order, then the arrays `captured`, and returns the
-    leaves of `result`: none, one, or a tuple of several; None where it never returns.
+    """The typed program.  `graph` takes the leaves of `arguments`, in order, then the arrays `captured`, and returns
+    the leaves of `result`: none, one, or a tuple of several; None where it never returns.
     """
 
     graph: Graph
@@ -156,7 +156,7 @@ class Engine(Transforms):
             return [x for i in t.items for x in self._flat_types(i)]
         return self.types(t)
 
-    # ---- after the walk --------------------------------------------------------------------------------------------------
+    # ---- after the walk ----------------------------------------------------------------------------------------------
     def _unwrapped(self, entry: Graph) -> Graph:
         """The function itself, where the entry does nothing but call it."""
         if not entry.nodes:

@@ -53,7 +53,7 @@ class Expressions(Control):
                 )
         return f(*values)
 
-    # ---- blocks: values are handed on as they are ----------------------------------------------------------------------
+    # ---- blocks: values are handed on as they are --------------------------------------------------------------------
     def _tuple(self, node, env):
         return Sequence(tuple(self.lookup(a, env) for a in node.args))
 
@@ -78,7 +78,7 @@ class Expressions(Control):
     def _comprehension(self, node, env):
         return self.comprehension(self.value(node.args[0], env), node.graphs[0], env)
 
-    # ---- structures ----------------------------------------------------------------------------------------------------
+    # ---- structures --------------------------------------------------------------------------------------------------
     def spread(self, values, star) -> list[Value]:
         """Items of a call or a display, those at the positions `star` taken apart."""
         out = []
@@ -140,9 +140,15 @@ class Expressions(Control):
                 self.error("an f-string here takes numbers and strings", "format its parts one by one")
         return Static(text) if known else Message(template, tuple(leaves))
 
-    # ---- operations ----------------------------------------------------------------------------------------------------
+    # ---- operations --------------------------------------------------------------------------------------------------
     def _binary(self, node, a, b):
-        return library.binary(self, node.attrs["op"], a, b)
+        op = node.attrs["op"]
+        if isinstance(a, Record) or isinstance(b, Record):
+            found = self.overloaded(op, a, b)
+            if found is not None:
+                return found
+            a, b = self.as_sequence(a), self.as_sequence(b)
+        return library.binary(self, op, a, b)
 
     def _inplace(self, node, a, b):
         op = node.attrs["op"]
@@ -152,7 +158,7 @@ class Expressions(Control):
                 f"make a new list: a = a {op} b",
             )
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
-            return library.binary(self, op, a, b)
+            return self._binary(node, a, b)
         held = node in self.through and self._is_view(a)
         if not held:
             self.aliases.writable(a.node, self.span)
@@ -187,8 +193,12 @@ class Expressions(Control):
     def _unary(self, node, a):
         op = node.attrs["op"]
         if op == "not":
-            return Leaf(self.emit(elementwise.logical_not, self.truth(a)), True)
-        return library.unary(self, op, a)
+            return self.unary_not(a)
+        found = self.special(a, {"-": "neg", "+": "pos", "~": "invert"}[op])
+        return library.unary(self, op, a) if found is None else found
+
+    def unary_not(self, a: Value) -> Leaf:
+        return Leaf(self.emit(elementwise.logical_not, self.truth(a)), True)
 
     def truth(self, value: Value):
         """The node of bool(value)."""
@@ -199,6 +209,10 @@ class Expressions(Control):
         if isinstance(value, (Sequence, Mapping)):
             return self.const(bool(value.items)).node
         if isinstance(value, Record):
+            for name in ("bool", "len"):
+                found = self.special(value, name)
+                if found is not None:
+                    return self.truth(found)
             value = self.as_sequence(value)
             return self.const(not isinstance(value, Sequence) or bool(value.items)).node
         if isinstance(value, Leaf):
@@ -213,6 +227,9 @@ class Expressions(Control):
         if op in ("is", "is not"):
             return self.const(self.identical(a, b) == (op == "is"))
         if isinstance(a, Record) or isinstance(b, Record):
+            found = self.compared(op, a, b)
+            if found is not None:
+                return found
             a, b = self.as_sequence(a), self.as_sequence(b)
         return library.compare(self, op, a, b)
 
@@ -231,6 +248,9 @@ class Expressions(Control):
         return self.apart(self._item, [value, index])
 
     def _item(self, value, index):
+        found = self.special(value, "getitem", index)
+        if found is not None:
+            return found
         value = self.as_sequence(value)
         if isinstance(value, Mapping):
             if not (isinstance(index, Static) and isinstance(index.value, str)):
@@ -264,7 +284,7 @@ class Expressions(Control):
     def _successor(self, node, k):
         return Leaf(self.emit(elementwise.add, k.node, 1), True)
 
-    # ---- exceptions ------------------------------------------------------------------------------------------------------
+    # ---- exceptions --------------------------------------------------------------------------------------------------
     def raises(self, value: Value):
         """`raise value`: ends the graph."""
         if several(value):

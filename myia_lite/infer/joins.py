@@ -45,7 +45,7 @@ CARRIERS = {
 
 @dataclass
 class End:
-    """One leaf of a tree of branches: the typed graph that ends there, with what value; `loop`: by going round again."""
+    """One leaf of a tree of branches: the typed graph that ends there, and its value.  `loop`: it goes round again."""
 
     graph: Graph
     value: Value
@@ -323,7 +323,7 @@ class Joins(Shapes, Context):
         if graph.result_type is None:
             graph.result_type = graph.result.type
 
-    # ---- branches from Python callables --------------------------------------------------------------------------------
+    # ---- branches from Python callables ------------------------------------------------------------------------------
     def switch(self, condition: Node, then: Callable[[], Value], orelse: Callable[[], Value]) -> Value:
         if isinstance(condition, Leaf):
             condition = condition.node
@@ -366,8 +366,8 @@ class Joins(Shapes, Context):
     def over(self, value: Outcome, f: Callable[[Value], Value]) -> Value:
         """`f(value)` for a value of several shapes: one branch each.
 
-        Where `f` does not take one of the shapes, as `None + 1`, that branch raises, as Python would; an error now if it
-        takes none.
+        Where `f` does not take one of the shapes, as `None + 1`, that branch raises, as Python would; an error now if
+        it takes none.
         """
         errors, total = [], len(value.alternatives.alternatives)
 

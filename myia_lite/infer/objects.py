@@ -19,16 +19,15 @@ import scipy
 from ..ir import (
     Constant,
     MyiaAttributeError,
-    MyiaValueError,
     Parameter,
     Scalar,
     shaped,
 )
 from ..ops import surface
 from . import library
-from .calls import Calls
 from .dependencies import Attribute, Contents
 from .joins import several
+from .records import REPLACE, Records, field_names, is_frozen, is_named_tuple
 from .templates import NO_VALUE
 from .values import (
     Bound,
@@ -58,26 +57,14 @@ def array_dtype(obj) -> str | None:
     return DTYPES.get(obj.dtype)
 
 
-def is_named_tuple(cls) -> bool:
-    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
-
-
-def is_frozen(cls) -> bool:
-    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
-
-
-def field_names(cls) -> tuple[str, ...]:
-    return cls._fields if is_named_tuple(cls) else tuple(f.name for f in dataclasses.fields(cls))
-
-
-class Objects(Calls):
+class Objects(Records):
     """What Python objects mean."""
 
     def __init__(self, error_model, parse):
         super().__init__(error_model, parse)
         self.captured: dict[int, tuple[object, Parameter]] = {}
 
-    # ---- constants -----------------------------------------------------------------------------------------------------
+    # ---- constants ---------------------------------------------------------------------------------------------------
     def constant_value(self, obj) -> Value:
         """The value of a Python object that the program refers to."""
         if obj is surface.UNBOUND:
@@ -119,13 +106,7 @@ class Objects(Calls):
             self.captured[id(obj)] = obj, p
         return Leaf(self.captured[id(obj)][1])
 
-    def as_sequence(self, value: Value) -> Value:
-        """A NamedTuple as the tuple it is."""
-        if isinstance(value, Record) and is_named_tuple(value.cls):
-            return Sequence(value.items)
-        return value
-
-    # ---- attributes ----------------------------------------------------------------------------------------------------
+    # ---- attributes --------------------------------------------------------------------------------------------------
     def getattr(self, value: Value, name: str) -> Value:
         return self.apart(lambda v: self._attribute(v, name), [value])
 
@@ -166,41 +147,9 @@ class Objects(Calls):
             self.dependencies.append(Attribute(obj, name, found))
         return self.constant_value(found)
 
-    def _record_attribute(self, value: Record, name: str) -> Value:
-        cls = value.cls
-        if issubclass(cls, BaseException):
-            if name == "args":
-                return Sequence(value.items)
-            self.error(f"the attribute {name} of an exception", "raise it as it is", MyiaAttributeError)
-        names = field_names(cls)
-        if name in names:
-            return value.items[names.index(name)]
-        if name == "_replace" and is_named_tuple(cls):
-            return Bound(Static(_REPLACE), (value,))
-        if name == "_fields" and is_named_tuple(cls):
-            return self.constant_value(cls._fields)
-        found = inspect.getattr_static(cls, name, None)
-        if isinstance(found, property):
-            return self.call(Static(found.fget), [value])
-        if isinstance(found, functools.cached_property):
-            return self.call(Static(found.func), [value])
-        if isinstance(found, staticmethod):
-            return self.constant_value(found.__func__)
-        if isinstance(found, classmethod):
-            return Bound(Static(found.__func__), (Static(cls),))
-        if is_named_tuple(cls) and found is None or name in ("index", "count") and is_named_tuple(cls):
-            inner = library.attribute(self, self.as_sequence(value), name)
-            if inner is not None:
-                return inner
-        if found is None:
-            self.error(f"'{cls.__name__}' object has no attribute '{name}'", "check the name", MyiaAttributeError)
-        if isinstance(found, types.FunctionType) or hasattr(found, "__wrapped__"):
-            return Bound(Static(found), (value,))
-        return self.constant_value(found)
-
-    # ---- calls of objects ----------------------------------------------------------------------------------------------
+    # ---- calls of objects --------------------------------------------------------------------------------------------
     def call_object(self, obj, args, keywords) -> Value:
-        if obj is _REPLACE or obj is dataclasses.replace:
+        if obj is REPLACE or obj is dataclasses.replace:
             return self._replaced(args, keywords)
         if getattr(obj, "__myia_transform__", None) in ("grad", "value_and_grad"):
             return self.transformed(obj.__myia_transform__, args, keywords)
@@ -215,6 +164,10 @@ class Objects(Calls):
             return self._hasattr(args)
         if obj is isinstance:
             found = self._isinstance(args)
+            if found is not None:
+                return found
+        if obj in (len, abs) and len(args) == 1:
+            found = self.special(args[0], obj.__name__)
             if found is not None:
                 return found
         elaborator = library.lookup(obj)
@@ -250,74 +203,7 @@ class Objects(Calls):
                 return self.call(Static(method), [value, *args], keywords)
         self.error(f"{self._kind(value)} is not callable", "call a function")
 
-    # ---- classes -------------------------------------------------------------------------------------------------------
-    def construct(self, cls: type, args, keywords) -> Value:
-        if issubclass(cls, BaseException):
-            if keywords:
-                self.error("an exception with keyword arguments", "pass the message only")
-            return Record(cls, tuple(args))
-        if is_named_tuple(cls):
-            defaults = {k: self.constant_value(v) for k, v in cls._field_defaults.items()}
-            return Record(cls, tuple(self.bind(cls.__name__, _Fields(names=cls._fields), args, keywords, defaults)))
-        if dataclasses.is_dataclass(cls):
-            return self._construct_dataclass(cls, args, keywords)
-        self.error(
-            f"an instance of {cls.__name__} cannot be made in compiled code",
-            "make it a @dataclass(frozen=True) or a NamedTuple",
-        )
-
-    def _construct_dataclass(self, cls, args, keywords):
-        if not is_frozen(cls):
-            self.error(
-                f"{cls.__name__} is a dataclass that can be changed",
-                f"declare it @dataclass(frozen=True): {cls.__name__}",
-            )
-        if "__init__" in vars(cls) and getattr(vars(cls)["__init__"], "__qualname__", "").endswith("__init__"):
-            own = vars(cls)["__init__"]
-            if not cls.__dataclass_params__.init or own.__code__.co_filename != "<string>":
-                self.error(f"{cls.__name__} has an __init__ of its own", "let the dataclass make it")
-        fields = dataclasses.fields(cls)
-        names = tuple(f.name for f in fields if f.init and not f.kw_only)
-        only = tuple(f.name for f in fields if f.init and f.kw_only)
-        defaults = {}
-        for f in fields:
-            if f.default is not dataclasses.MISSING:
-                defaults[f.name] = self.constant_value(f.default)
-            elif f.default_factory is not dataclasses.MISSING:
-                defaults[f.name] = self.call(Static(f.default_factory), [])
-        bound = dict(
-            zip(
-                (*names, *only),
-                self.bind(cls.__name__, _Fields(names=names, kwonly=only), args, keywords, defaults),
-                strict=True,
-            )
-        )
-        for f in fields:
-            if not f.init and f.name not in defaults:
-                self.error(f"the field {f.name} of {cls.__name__} gets no value", "give it a default")
-        made = Record(cls, tuple(bound.get(f.name, defaults.get(f.name)) for f in fields))
-        check = inspect.getattr_static(cls, "__post_init__", None)
-        if check is not None:
-            self.call(Static(check), [made])
-        return made
-
-    def _replaced(self, args, keywords) -> Value:
-        (value, *rest) = args
-        if several(value):
-            return self.over(value, lambda v: self._replaced([v, *rest], keywords))
-        if rest or not isinstance(value, Record):
-            self.error("replace() takes a frozen dataclass or a NamedTuple, and keywords", "replace(x, field=value)")
-        names = field_names(value.cls)
-        new = dict(zip(names, value.items, strict=True))
-        for k, v in keywords:
-            if k not in new:
-                self.error(
-                    f"{value.cls.__name__} has no field '{k}'", f"its fields are {', '.join(names)}", MyiaValueError
-                )
-            new[k] = v
-        return Record(value.cls, tuple(new.values()))
-
-    # ---- builtins that look at objects -----------------------------------------------------------------------------------
+    # ---- builtins that look at objects -------------------------------------------------------------------------------
     def _getattr(self, args) -> Value:
         if len(args) not in (2, 3) or not isinstance(args[1], Static) or not isinstance(args[1].value, str):
             self.error("getattr takes a value and a name known at compile time", "write x.name")
@@ -359,17 +245,3 @@ class Objects(Calls):
             inner = tuple(map(self._classes, value.items))
             return None if None in inner else inner
         return None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fields:
-    """The signature of a class that takes its fields."""
-
-    names: tuple[str, ...]
-    kwonly: tuple[str, ...] = ()
-    posonly: tuple[str, ...] = ()
-    vararg: None = None
-
-
-def _REPLACE(record, /, **fields):
-    """Stands for the method _replace of NamedTuples."""

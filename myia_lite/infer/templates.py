@@ -1,8 +1,8 @@
 """Templates: the compile-time part of a value, hashable, without its nodes.
 
-`Shapes.template(value)` and `Shapes.leaves(value)` take a value apart, `Shapes.rebuild(template, nodes)` puts it together
-over other nodes.  What crosses the boundary of a graph is the leaves; what keys a specialisation, and what a loop iterates
-to a fixpoint, is the template.  The abstract type of an argument is a template too.
+`Shapes.template(value)` and `Shapes.leaves(value)` take a value apart, `Shapes.rebuild(template, nodes)` puts it
+together over other nodes.  What crosses the boundary of a graph is the leaves; what keys a specialisation, and what a
+loop iterates to a fixpoint, is the template.  The abstract type of an argument is a template too.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class Transforms(Objects):
             next(supply)
         return NONE
 
-    # ---- which argument ------------------------------------------------------------------------------------------------
+    # ---- which argument ----------------------------------------------------------------------------------------------
     def _place(self, function, argnum, count, names) -> int:
         """The position among the arguments given, positional then keyword, of what `argnum` says."""
         parameters = self._parameters_of(function)

@@ -1,7 +1,8 @@
 """What inference knows of a Python value while it walks a program.
 
-A value is a compile-time structure over *leaves*, nodes of the typed graph being built.  Tuples, records and functions are
-therefore gone from the typed IR by construction: what crosses the boundary of a graph is the flat list of a value's leaves.
+A value is a compile-time structure over *leaves*, nodes of the typed graph being built.  Tuples, records and
+functions are therefore gone from the typed IR by construction: what crosses the boundary of a graph is the flat list
+of a value's leaves.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Record(Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closure(Value):
-    """A nested function: its graph uses nodes of enclosing surface graphs, whose values are in `env` (surface node -> Value)."""
+    """A nested function.  Its graph uses nodes of enclosing surface graphs; `env` has their values."""
 
     graph: Graph
     env: Any
@@ -126,7 +127,10 @@ class Iterator(Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome(Value):
-    """A value of several shapes, or an outcome of a block: known `tag` and fields; or `node`, of a Sum type, with templates."""
+    """A value of several shapes, or an outcome of a block.
+
+    Known: a `tag` and its fields, `items`.  Else `node`, of a Sum type, and `alternatives`, a template.
+    """
 
     tag: str | None
     items: tuple[Value, ...]
