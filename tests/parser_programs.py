@@ -645,17 +645,20 @@ def mutual_recursion(n):
     return even(n), odd(n)
 
 
-@on(1)
-def called_too_early(n):
-    def g():
-        return h()
+@on(7, 0)
+def three_siblings(n):
+    def a(k):
+        return 0 if k <= 0 else b(k - 1) + 1
 
-    g()
+    def b(k):
+        return 0 if k <= 0 else c(k - 2) * 2
 
-    def h():
-        return 1
+    first = lambda k: a(k) + c(k)
 
-    return g()
+    def c(k):
+        return a(k) + n
+
+    return first(n), b(n)
 
 
 @on(2.0)
@@ -726,7 +729,7 @@ def decorated(n):
     @decorate
     @decorate
     def g(x):
-        return 1 if x == 0 else g(x - 1)
+        return 1 if x == 0 else n * 2
 
     return g(n)
 

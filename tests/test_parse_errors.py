@@ -84,6 +84,18 @@ REFUSALS = [
     ("def f(x):\n    if (lambda: x)(): x -= 1", "lambda: x", "x is assigned after"),
     ("def f(x):\n    h = [lambda n: h(n)]\n    return h", "lambda n: h(n)", "h is assigned after"),
     (
+        "def f(x):\n    def g(): return h()\n    y = g()\n    def h(): return 1\n    return y",
+        "g",
+        "g is used before h",
+    ),
+    (
+        "def f(x):\n    def g(): return h()\n    k = lambda: g()\n    k()\n    def h(): return 1",
+        "k",
+        "k is used before h",
+    ),
+    ("def f(x):\n    x(lambda: h())\n    def h(): return 1", "lambda: h()", "used before h"),
+    ("def f(x):\n    @x\n    def g(): return g()\n    return g", "def g(): return g()", "refers to itself"),
+    (
         "def f(x):\n    def g(): return h()\n    if x: return 0\n    def h(): return 1\n    return g()",
         "h",
         "h is defined where",

@@ -53,9 +53,10 @@ class Block:
     def read(self, name: str, at: ast.AST) -> Node:
         """The value of a variable, checked where it may have none."""
         if name in self.env:
-            if name not in self.maybe:
-                return self.env[name]
             value = self.env[name]
+            self.function.check_ready(self, value, name, at)
+            if name not in self.maybe:
+                return value
         else:
             value = self.function.outside(self, name, at)
             if value is not None:

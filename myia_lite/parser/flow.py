@@ -181,7 +181,7 @@ class Flow:
         once.update(parameters(self.function))
         out = {}
         for n in same_scope(body(self.function)):
-            if isinstance(n, ast.FunctionDef):
+            if isinstance(n, ast.FunctionDef) and not n.decorator_list:
                 out[n.name] = n
             elif isinstance(n, ast.Assign) and isinstance(n.value, ast.Lambda) and isinstance(n.targets[0], ast.Name):
                 if len(n.targets) == 1:

@@ -28,6 +28,7 @@ class Function:
         self.node, self.graph, self.program, self.parent = node, graph, program, parent
         self.flow = Flow(node)
         self.late: dict[str, tuple[Node, Graph]] = {}  # functions that others may refer to before they are made
+        self.awaited: dict[Node, set[str]] = {}  # function -> others that it needs, and that are made after it
         self.loop_graphs: dict[int, Graph] = {}
         graph.info["signature"] = Signature.of(node.args)
 
@@ -61,13 +62,26 @@ class Function:
         free = free_names(node)
         late = {n for n in free & self.flow.locals if self.flow.is_late(n, node)}
         captured = {n: b.env[n] for n in free - late if n in b.env}
+        self.awaited[value] = (late - {name}).union(*(self.awaited.get(n, ()) for n in captured.values()))
         if late <= self.late.keys():
             inner.lower(captured, b.maybe & captured.keys())
         else:  # the function that it refers to comes below
             self.program.pending.append((inner, captured, b.maybe & captured.keys()))
         if name is not None:
             b.bind(name, value)
+        else:
+            self.check_ready(b, closure, "this function", node)
         return closure
+
+    def check_ready(self, b: Block, value: Node, name: str, at: ast.AST) -> None:
+        """Refuse to use a function before those that it needs have been made: in Python, a call would be a NameError."""
+        missing = sorted(self.awaited.get(value, set()) - b.env.keys())
+        if missing:
+            raise MyiaSyntaxError(
+                f"{name} is used before {missing[0]}, which it refers to, has been defined",
+                b.span(at),
+                f"define {missing[0]} first",
+            )
 
     def _check_captures(self, b: Block, node) -> None:
         file = self.program.file
@@ -78,6 +92,13 @@ class Function:
                     node,
                     file,
                     f"bind it by a default, {name}={name}",
+                )
+            if name == getattr(node, "name", None) and node.decorator_list:
+                raise refuse(
+                    f"a nested function with a decorator that refers to itself, as {name} does,",
+                    node,
+                    file,
+                    f"leave {name} undecorated, and give what the decorator returns another name",
                 )
             if (
                 name in self.flow.locals
