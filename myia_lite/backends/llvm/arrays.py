@@ -84,14 +84,16 @@ def _elem(ctx, node, plan):
 
 def _write_elem(add):
     def rule(ctx, node, plan):
-        x, v, *idx = node.args
+        _, v, *idx = node.args
         value, index = ctx.scalar(v), tuple(Affine(known(ctx.scalar(i))) for i in idx)
         array = ctx.take(node)
         kernel = Kernel(ctx, plan)
         offset, _ = kernel.address(index, [known(d) for d in array.dims])
         at, dtype = element_pointer(ctx.b, array.data, offset, array.type), array.type.dtype
         if add:
-            value = plus_element(ctx.b, dtype, from_memory(ctx.b, ctx.b.load(at, typ=element(array.type)), dtype), value)
+            value = plus_element(
+                ctx.b, dtype, from_memory(ctx.b, ctx.b.load(at, typ=element(array.type)), dtype), value
+            )
         ctx.b.store(to_memory(ctx.b, value, dtype), at)
         return array
 
@@ -113,7 +115,7 @@ def _take(kernel: Kernel, node) -> tuple[ArrayValue, list[ArrayValue]]:
 
 def _write_slice(add):
     def rule(ctx, node, plan):
-        x, v, *starts = node.args
+        _, v, *starts = node.args
         kernel = Kernel(ctx, plan)
         kernel.sizes = kernel.dims(v)
         array, copies = _take(kernel, node)
@@ -121,7 +123,12 @@ def _write_slice(add):
         index = []
         for at, start, step, size in zip(kernel.index(), starts, node.attrs["steps"], sizes, strict=True):
             start = known(ctx.scalar(start))
-            whole = start == 0 and step == 1 and isinstance(size, int) and size == (1 if at.axis is None else kernel.sizes[at.axis])
+            whole = (
+                start == 0
+                and step == 1
+                and isinstance(size, int)
+                and size == (1 if at.axis is None else kernel.sizes[at.axis])
+            )
             index.append(Affine(start, at.axis, step, whole))
         assign(kernel, Target(kernel, array, tuple(index), sizes), kernel.read(v), add)
         for c in copies:
@@ -135,7 +142,7 @@ def _scatter(add):
     """Position by position, in order: positions may repeat.  The axes that are not indexed are an inner loop."""
 
     def rule(ctx, node, plan):
-        x, v, *idx = node.args
+        _, v, *idx = node.args
         b, kernel, rank = ctx.b, Kernel(ctx, plan), idx[0].type.rank
         kernel.sizes = kernel.dims(v)
         if 0 in kernel.sizes:
@@ -146,7 +153,9 @@ def _scatter(add):
         places = [kernel.read(i, index[:rank]) for i in idx]
         value = kernel.read(v)
         inner = kernel.address((FIRST,) * len(idx) + index[rank:], sizes)
-        leading = kernel.address(tuple(Affine(0, k, 1) for k in range(len(idx))) + (FIRST,) * (len(sizes) - len(idx)), sizes)[1]
+        leading = kernel.address(
+            tuple(Affine(0, k, 1) for k in range(len(idx))) + (FIRST,) * (len(sizes) - len(idx)), sizes
+        )[1]
         kernel.scope  # noqa: B018
         groups = kernel.groups(value, *places, inner[1])
         outer = [g for g in groups if g[-1] < rank]
@@ -232,7 +241,7 @@ def _better(b, dtype, op, value, best):
 
 # ---- scans -----------------------------------------------------------------------------------------------------------
 def _scan(kernel: Kernel, array: ArrayValue, sizes, axis, reverse, step):
-    """array[…, k, …] = step(its neighbour before, position of that, position) along an axis, from the second element on."""
+    """array[…, k, …] = step(its neighbour before, position of that, position) along an axis, from the second on."""
     b, t = kernel.b, array.type
     outer, inner = 1, 1
     for k, d in enumerate(sizes):

@@ -1,9 +1,9 @@
 """Array expressions as functions of loop indices.
 
-`Kernel` is one loop nest's view of the nodes that it computes.  `Kernel.read(node, index)` follows inlined nodes down to
-materialised arrays; on the way transposes, slices, broadcasts and unit reshapes turn into affine indexes, so that what
-remains is arithmetic over loads `data[offset + sum of stride * loop index]`.  Strides are products of dims, known or not,
-kept symbolic: that is how axes that lie contiguously in all operands are found, which become one loop.
+`Kernel` is one loop nest's view of the nodes that it computes.  `Kernel.read(node, index)` follows inlined nodes down
+to materialised arrays; on the way transposes, slices, broadcasts and unit reshapes turn into affine indexes.  What
+remains is arithmetic over loads `data[offset + sum of stride * loop index]`.  Strides are products of dims, known or
+not, kept symbolic: that is how axes that lie contiguously in all operands are found, which become one loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .layout import I8, ArrayValue, element, i64
 from .scalars import from_memory, scalar_op
 
 
-# ---- sizes: an int where known, an i64 where not ------------------------------------------------------------------------
+# ---- sizes: an int where known, an i64 where not ---------------------------------------------------------------------
 def known(value):
     """An int for a constant i64."""
     return value.constant if isinstance(value, ir.Constant) else value
@@ -71,7 +71,7 @@ ZERO, ONE = Stride(0), Stride(1)
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """The index along one axis of a node: offset + step * (index of loop `axis`); `whole` if it runs over the whole axis."""
+    """The index along one axis of a node: offset + step * (index of loop `axis`); `whole` if over all of it."""
 
     offset: object = 0
     axis: int | None = None
@@ -143,7 +143,9 @@ class Gather(Expr):
         position = point.position(self.offset, self.strides)
         for index, stride in zip(self.indexes, self.leading, strict=True):
             position = plus(point.b, position, times(point.b, point.value(index), stride.emit(point.b)))
-        return from_memory(point.b, point.load(element_pointer(point.b, self.data, position, self.type), self.type), self.type.dtype)
+        return from_memory(
+            point.b, point.load(element_pointer(point.b, self.data, position, self.type), self.type), self.type.dtype
+        )
 
 
 class Operation(Expr):
@@ -160,7 +162,9 @@ class Operation(Expr):
             vector = point.kernel.flag is not None
             if vector:
                 point.kernel.note(vecmath.beyond(point.b, values[0]))
-        return scalar_op(point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=vector)
+        return scalar_op(
+            point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=vector
+        )
 
 
 def element_pointer(b: ir.IRBuilder, data, position, t: Array):
@@ -255,7 +259,7 @@ class Kernel:
         return [d if d is not None else known(self.ctx.scalar(next(dyn))) for d in shape]
 
     def read(self, node: Node, index: tuple[Affine, ...] | None = None, view=None) -> Expr:
-        """The expression for `node` at `index`; with `view`, of its elements in row-major order as an array of those sizes."""
+        """The expression for `node` at `index`; with `view`, of its elements by rows, as an array so sized."""
         if not isinstance(node.type, Array):
             return self._memo((node, None), lambda: Splat(self.ctx.scalar(node)))
         if index is None:
@@ -311,7 +315,9 @@ class Kernel:
     def sliced(self, node, index, starts, sizes) -> tuple[Affine, ...]:
         """The index into an array of which `node` is a slice."""
         out = []
-        for at, start, step, length, size in zip(index, starts, node.attrs["steps"], node.type.shape, sizes, strict=True):
+        for at, start, step, length, size in zip(
+            index, starts, node.attrs["steps"], node.type.shape, sizes, strict=True
+        ):
             start = known(self.ctx.scalar(start))
             whole = at.whole and start == 0 and step == 1 and length == size
             out.append(Affine(plus(self.b, start, times(self.b, at.offset, step)), at.axis, at.step * step, whole))
@@ -330,7 +336,9 @@ class Kernel:
 
     def address(self, index, sizes):
         """Offset and strides by loop axis of an array of these sizes, row-major, at `index`."""
-        sizes = [self.sizes[at.axis] if at.whole and at.axis is not None else d for at, d in zip(index, sizes, strict=True)]
+        sizes = [
+            self.sizes[at.axis] if at.whole and at.axis is not None else d for at, d in zip(index, sizes, strict=True)
+        ]
         offset, strides = 0, {}
         for at, stride in zip(index, row_major(sizes), strict=True):
             if at.offset != 0:
@@ -340,9 +348,12 @@ class Kernel:
         return offset, strides
 
     def exactly(self, expression: Expr, emit):
-        """`emit()`, a computation that may run twice, such that arguments out of the range of a fast function are right:
-        where any of them is, all is computed again with the C library.  (A branch on each would keep loops scalar.)"""
-        if not any(isinstance(e, Operation) and e.node.op.name in vecmath.LIMITED and vecmath.has(e.node.op.name) for e in expression.walk()):
+        """`emit()`, a computation that may run twice, right beyond the range of a fast function too: where an argument
+        is there, all is computed again with the C library.  (A branch for each element would keep loops scalar.)"""
+        if not any(
+            isinstance(e, Operation) and e.node.op.name in vecmath.LIMITED and vecmath.has(e.node.op.name)
+            for e in expression.walk()
+        ):
             return emit()
         b = self.b
         self.flag = self.ctx.alloca(I8)
@@ -395,4 +406,3 @@ def row_major(sizes) -> list[Stride]:
     for d in reversed(sizes[1:]):
         out.append(out[-1] * d)
     return out[::-1][: len(sizes)]
-

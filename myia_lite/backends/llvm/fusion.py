@@ -55,7 +55,10 @@ def plan(graph: Graph) -> Plan:
         consumers = [(c, k) for c, k in uses.get(node, ()) if c.op.name != "dim"]
         if not all(_asks(c, k, node, c in out.inlined, uses) for c, k in consumers):
             continue
-        view = any(c in viewed or (c.op.name == "reshape" and isinstance(c.type, Array) and not unit_reshape(c)) for c, _ in consumers)
+        view = any(
+            c in viewed or (c.op.name == "reshape" and isinstance(c.type, Array) and not unit_reshape(c))
+            for c, _ in consumers
+        )
         if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node)):
             continue
         into = frozenset().union(*(roots[c] for c, _ in consumers))
@@ -65,7 +68,9 @@ def plan(graph: Graph) -> Plan:
         if any(weight.get(r, 0) >= MAX_OPERATIONS for r in into):
             continue
         last = max((position[r] for r in into), default=position[node])
-        if any(_consumed(a, graph.nodes[position[node] + 1 : last + 1]) for a in node.args if isinstance(a.type, Array)):
+        if any(
+            _consumed(a, graph.nodes[position[node] + 1 : last + 1]) for a in node.args if isinstance(a.type, Array)
+        ):
             continue
         out.inlined.add(node)
         roots[node] = into
@@ -79,7 +84,7 @@ def plan(graph: Graph) -> Plan:
 
 
 def _uses(graph: Graph):
-    """The uses of each node by nodes of this list, and the nodes that are needed elsewhere: inside, and as the result."""
+    """The uses of each node by nodes of this list; the nodes that are needed elsewhere: inside, and as the result."""
     uses: dict[Node, list] = {}
     pinned = {graph.result}
     for n in graph.nodes:
@@ -94,7 +99,9 @@ def _uses(graph: Graph):
 
 
 def _computable(node: Apply) -> bool:
-    return isinstance(node.type, Array) and (node.op.elementwise or node.op.name in INDEXING or node.op.name == "gather")
+    return isinstance(node.type, Array) and (
+        node.op.elementwise or node.op.name in INDEXING or node.op.name == "gather"
+    )
 
 
 def _fill(node: Apply) -> bool:
@@ -128,8 +135,8 @@ def swaps_last_two(node: Apply) -> bool:
 
 
 def unit_reshape(node: Apply) -> list | None:
-    """For a reshape that only adds and drops axes of size 1: the axis of the result for each axis of the operand, None for
-    those dropped.  None where it does more."""
+    """For a reshape that only adds and drops axes of size 1: the axis of the result for each axis of the operand, None
+    for those dropped.  None where it does more."""
     old, new = node.args[0].type.shape if isinstance(node.args[0].type, Array) else (), node.type.shape
     kept_new = [k for k, d in enumerate(new) if d != 1]
     kept_old = [k for k, d in enumerate(old) if d != 1]
@@ -137,17 +144,21 @@ def unit_reshape(node: Apply) -> list | None:
         return None
     unknown_old = [k for k, o in enumerate(kept_old) if old[o] is None]
     unknown_new = [k for k, n in enumerate(kept_new) if new[n] is None]
-    if len(kept_old) > 1 and (len(unknown_old) > 1 or len(unknown_new) > 1 or (unknown_old and unknown_new and unknown_old != unknown_new)):
+    if len(kept_old) > 1 and (
+        len(unknown_old) > 1 or len(unknown_new) > 1 or (unknown_old and unknown_new and unknown_old != unknown_new)
+    ):
         return None  # sizes may be regrouped; the rest follows from the equal number of elements
-    if any(old[o] != new[n] for o, n in zip(kept_old, kept_new, strict=True) if old[o] is not None and new[n] is not None):
+    if any(
+        old[o] != new[n] for o, n in zip(kept_old, kept_new, strict=True) if old[o] is not None and new[n] is not None
+    ):
         return None
     where = dict(zip(kept_old, kept_new, strict=True))
     return [where.get(k) for k in range(len(old))]
 
 
 def _repeats(consumer: Apply, k: int) -> bool:
-    """Does it read an element of operand k many times?  An axis that repeats innermost does not: its operand moves out of
-    the inner loop."""
+    """Does it read an element of operand k many times?  An axis that repeats innermost does not: its operand moves out
+    of the inner loop."""
     name = consumer.op.name
     if name == "broadcast":
         axes, shape = consumer.attrs["axes"], consumer.attrs["shape"]
@@ -174,6 +185,8 @@ def _consumed(array: Node, between) -> bool:
     for n in between:
         if n.op.in_place and n.args[0] is array:
             return True
-        if n.graphs and (array in n.args or any(array in m.args for g in n.graphs if n.op.nests for h in g.nested() for m in h.nodes)):
+        if n.graphs and (
+            array in n.args or any(array in m.args for g in n.graphs if n.op.nests for h in g.nested() for m in h.nodes)
+        ):
             return True
     return False

@@ -48,7 +48,9 @@ def _power_function(module: ir.Module, t: ir.IntType) -> ir.Function:
     f.attributes.add("nounwind")
     base0, exponent0 = f.args
     zero, one = ir.Constant(t, 0), ir.Constant(t, 1)
-    entry, head, odd, join, square, done = (f.append_basic_block(n) for n in ("entry", "head", "odd", "join", "square", "done"))
+    entry, head, odd, join, square, done = (
+        f.append_basic_block(n) for n in ("entry", "head", "odd", "join", "square", "done")
+    )
     b = ir.IRBuilder(entry)
     b.cbranch(b.icmp_signed(">", exponent0, zero), head, done)
 

@@ -1,4 +1,4 @@
-"""The C library's functions, and the special functions that it lacks, for scalar code and as the slow way of vector code."""
+"""The C library's functions, and special functions that it lacks: scalar code, and the slow way of vector code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from scipy.special import cython_special, zeta
 
 INTRINSIC = {name: f"llvm.{name}" for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "pow")}
 SYMBOL = {
-    **{name: name for name in ("tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc")},
+    **{
+        name: name
+        for name in ("tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc")
+    },
     **{name: name for name in ("cbrt", "expm1", "log1p", "atan2", "hypot", "lgamma")},
     "gamma": "tgamma",
 }
@@ -25,7 +28,9 @@ def call(b: ir.IRBuilder, name: str, dtype: str, *values, **attrs):
     if name in INTRINSIC:
         f = b.module.declare_intrinsic(INTRINSIC[name], [t], ir.FunctionType(t, [t] * len(values)))
     else:
-        f = pure_function(b.module, SYMBOL[name] + ("f" if dtype == "f32" else ""), ir.FunctionType(t, [t] * len(values)))
+        f = pure_function(
+            b.module, SYMBOL[name] + ("f" if dtype == "f32" else ""), ir.FunctionType(t, [t] * len(values))
+        )
     return b.call(f, values)
 
 

@@ -201,4 +201,3 @@ def _run(kernel, fold, expression, axis, first, length, indexes, start):
         else:
             total.next = fold.combine(b, total.value, value)
     return from_memory(b, total.value, fold.dtype)
-

@@ -1,8 +1,8 @@
 """Elementwise primitives on LLVM values: `scalar_op` emits one of them for one element.
 
-In comes a builder and values of the operands' dtypes, out goes the value of the result.  Nothing traps: integer division
-is made safe, conversions out of range have the result of the x86 instruction that NumPy runs.  A bool is an i1 in
-registers and an i8 (0 or 1) in memory.
+In comes a builder and values of the operands' dtypes, out goes the value of the result.  Nothing traps: integer
+division is made safe, conversions out of range have the result of the x86 instruction that NumPy runs.  A bool is an i1
+in registers and an i8 (0 or 1) in memory.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def to_memory(b: ir.IRBuilder, value, dtype: str):
 def scalar_op(b: ir.IRBuilder, name: str, attrs: dict, dtypes_in, dtype_out: str, *values, vector=False):
     """The value of primitive `name` on `values`.
 
-    With `vector` the code stands in a loop over elements: transcendental functions are then branch-free polynomials that
-    the loop vectoriser widens (at most a few units in the last place off) instead of calls to the C library.
+    With `vector` the code stands in a loop over elements: transcendental functions are then branch-free polynomials
+    that the loop vectoriser widens (at most a few units in the last place off) instead of calls to the C library.
     """
     dtype = dtypes_in[-1]
     rule = RULES.get(name)

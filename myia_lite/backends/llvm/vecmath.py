@@ -42,7 +42,8 @@ class Format:
 F64 = Format(
     "f64", ir.DoubleType(), ir.IntType(64), 52,
     exp=(0.5000000000000001, 0.16666666666666669, 0.041666666666623824, 0.008333333333330039, 0.0013888888917367081,
-         0.00019841269863171557, 2.4801521057868204e-05, 2.7557268276905696e-06, 2.7620201591031547e-07, 2.5100472505694996e-08),
+         0.00019841269863171557, 2.4801521057868204e-05,
+         2.7557268276905696e-06, 2.7620201591031547e-07, 2.5100472505694996e-08),
     log=(0.6666666666666666, 0.40000000000000885, 0.28571428570799784, 0.22222222392581045, 0.18181795547521137,
          0.15386244737621665, 0.13268638369266825, 0.13088034850927555),
     ln2=(0.6931471805599453, 2.3190468138462996e-17), ln2_short=(0.6931471804855391, 7.440617110012397e-11),
@@ -101,7 +102,9 @@ class Code:
 
     def where(self, op, x, y, then, other):
         """then if x op y else other; False where a NaN is compared."""
-        return self.b.select(self.b.fcmp_ordered(op, self.constant(x), self.constant(y)), self.constant(then), self.constant(other))
+        return self.b.select(
+            self.b.fcmp_ordered(op, self.constant(x), self.constant(y)), self.constant(then), self.constant(other)
+        )
 
     def keep_nan(self, x, y):
         return self.b.select(self.b.fcmp_unordered("uno", x, x), x, y)
@@ -168,7 +171,7 @@ def tanh(c: Code, x):
 
 
 def _log(c: Code, x):
-    """x = 2^k m with m from sqrt(1/2) to sqrt(2); with f = m - 1 and s = f / (2 + f), log m = f - f²/2 + s (f²/2 + R(s²))."""
+    """x = 2^k m, m from sqrt(1/2) to sqrt(2).  With f = m - 1, s = f / (2 + f): log m = f - f²/2 + s (f²/2 + R(s²))."""
     f, b = c.f, c.b
     subnormal = b.fcmp_ordered("<", x, c.constant(2.0 ** (1 - f.bias)))
     scaled = b.select(subnormal, c.mul(x, 2.0 ** (f.mantissa + 2)), x)
@@ -207,8 +210,9 @@ def log1p(c: Code, x):
 
 # ---- sine and cosine, in f64: f32 goes through it --------------------------------------------------------------------
 PI = (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33)  # their sum
-SIN = (-0.16666666666666666, 0.008333333333333333, -0.00019841269841269806, 2.7557319223971175e-06, -2.505210838237619e-08,
-       1.605904347799452e-10, -7.647139048550473e-13, 2.810466816590253e-15, -8.005858059980551e-18)  # fmt: skip
+SIN = (-0.16666666666666666, 0.008333333333333333, -0.00019841269841269806, 2.7557319223971175e-06,
+       -2.505210838237619e-08, 1.605904347799452e-10, -7.647139048550473e-13, 2.810466816590253e-15,
+       -8.005858059980551e-18)  # fmt: skip
 LIMIT = 2.0**30  # beyond, the reduction below loses digits; see `Kernel.exactly`
 
 
