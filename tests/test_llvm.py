@@ -681,7 +681,7 @@ def test_dumps():
     g = Graph("f")
     with Builder(g):
         g.returns(g.parameter(F64, "x") * 2.0)
-    assert "fmul" in llvm.llvm_text(g) and "fadd" not in llvm.llvm_text(g, optimised=False)
+    assert "fmul" in llvm.llvm_text(g) and "fadd" not in llvm.llvm_text(g, optimise=False)
     assert "ret" in llvm.asm_text(g)
 
 

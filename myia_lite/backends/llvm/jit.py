@@ -29,6 +29,7 @@ def _make_machine():
 
 
 def parse(text: str) -> llvm.ModuleRef:
+    """A module for this computer; `text` is LLVM IR."""
     m = llvm.parse_assembly(text)
     tm = machine()
     m.triple, m.data_layout = tm.triple, str(tm.target_data)
@@ -36,9 +37,11 @@ def parse(text: str) -> llvm.ModuleRef:
     return m
 
 
-def optimise(module: llvm.ModuleRef, level: int = 3) -> llvm.ModuleRef:
+def optimise(module: llvm.ModuleRef, level: int = 3, unroll: bool = True) -> llvm.ModuleRef:
+    """The module, changed in place by LLVM's own pipeline of that level."""
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.slp_vectorization = options.loop_vectorization = level > 1
+    options.loop_unrolling = unroll
     builder = llvm.create_pass_builder(machine(), options)
     builder.getModulePassManager().run(module, builder)
     return module

@@ -36,6 +36,7 @@ from .ownership import CallGraph
 from .runtime import CONTEXT_LIMIT, CONTEXT_LIVE, CONTEXT_SIZE, FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
 
 NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
+LARGE = 3000  # lines of LLVM IR
 
 
 def results_of(graph: Graph) -> tuple:
@@ -61,6 +62,13 @@ def build(graph: Graph) -> ModuleBuilder:
         Lowering(m, g, calls).run()
     _Entry(m, graph, calls).run()
     return m
+
+
+def optimised(m: ModuleBuilder):
+    """LLVM's form of a module.  Unrolling doubles the time of compilation for a few percent of speed: large programs, as those
+    of higher derivatives, do without."""
+    text = str(m.module)
+    return jit.optimise(jit.parse(text), unroll=text.count("\n") < LARGE)
 
 
 class _Entry(Context):
@@ -182,7 +190,7 @@ class Program:
             imports = dict(m.imports)
             available = runtime.addresses()
             imports.update((s, available[s]) for s in available if s in m.module.globals)
-            self._library = jit.link(jit.optimise(jit.parse(str(m.module))), imports, ["run"], graph.name)
+            self._library = jit.link(optimised(m), imports, ["run"], graph.name)
         self._keep = m.keep
         self._errors = m.errors
         self.address = self._library["run"]
@@ -269,15 +277,14 @@ def adopt(obj: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
     return np.asarray(_Memory(obj, shape, dtype))
 
 
-def llvm_text(graph: Graph, optimised: bool = True) -> str:
+def llvm_text(graph: Graph, optimise: bool = True) -> str:
     """The LLVM IR of a program."""
     with jit.LOCK:
-        m = jit.parse(str(build(graph).module))
-        return str(jit.optimise(m) if optimised else m)
+        m = build(graph)
+        return str(optimised(m) if optimise else m.module)
 
 
 def asm_text(graph: Graph) -> str:
     """The assembly of a program, for this computer."""
     with jit.LOCK:
-        return jit.assembly(jit.optimise(jit.parse(str(build(graph).module))))
-
+        return jit.assembly(optimised(build(graph)))
