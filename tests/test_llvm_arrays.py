@@ -549,6 +549,16 @@ def test_an_array_written_into_itself():
     check(lambda i: P["scatter_add"](i, i, i), i)
 
 
+def test_a_size_outlives_its_array():
+    def f(x, i):
+        y = x * 2.0
+        total = P["reduce_sum"](y, axes=(0,))
+        z = P["set_elem"](P["set_elem"](P["neg"](x), total, i), 7.0, I[0])
+        return P["broadcast"](total, P["dim"](y, axis=0), P["dim"](z, axis=0), shape=(None, None), axes=())
+
+    check(f, a(4), np.int64(2))
+
+
 def test_transposed_products():
     def f(x, y):
         return P["matmul"](P["transpose"](x, perm=(1, 0)), P["transpose"](y, perm=(1, 0)), ta=False, tb=False)

@@ -34,6 +34,8 @@ class Plan:
                     found.update(dict.fromkeys(self.operands(a)))
                 elif not isinstance(a, Constant):
                     found[a] = None
+            if node.op.name == "dim":  # sizes are at hand even where the array is gone: to ask must not keep it alive
+                found = {a: None for a in found if not isinstance(a.type, Array)}
             self._operands[node] = tuple(found)
         return self._operands[node]
 
