@@ -396,3 +396,30 @@ def test_a_loop_writes_to_what_was_made_before_it():
 
     with pytest.raises(ir.MyiaTypeError, match="shares memory"):
         inferred(f, 1.0)
+
+
+def test_what_the_first_trip_makes_of_a_variable_goes_before_the_loop():
+    def best(xs, n):
+        found = None
+        for i in range(n):
+            if found is None or xs[i] > found:
+                found = xs[i]
+        return -1.0 if found is None else found
+
+    program = inferred(best, np.ones(3), 3)
+    (loop,) = nodes_of(program, "loop")
+    assert not any(isinstance(p.type, ir.Sum) for p in loop.graphs[0].params)
+    for n in (0, 1, 3):
+        assert run(best, np.array([1.0, 3.0, 2.0]), n) == best(np.array([1.0, 3.0, 2.0]), n)
+
+
+def test_an_error_in_a_later_trip_is_an_error_before_anything_runs():
+    def f(x):
+        for v in (1.0, "text"):
+            if x > 10:
+                return x
+            x = x + v
+        return x
+
+    with pytest.raises(ir.MyiaTypeError, match="unsupported operand"):
+        inferred(f, 1.0)

@@ -11,7 +11,7 @@ from . import library
 from .aliasing import LoopAliases
 from .context import Diverged
 from .joins import End, Joins, several
-from .templates import NO_VALUE, Env, generalised
+from .templates import NO_VALUE, Env, Maybe, Tree, Union, generalised
 from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Sequence, Static, Value
 
 ROUNDS = 12  # walks of a loop's body, or of a recursive function, before its state must have stopped changing
@@ -217,10 +217,11 @@ class Control(Joins):
             return min(known) if known else None
         return None
 
-    def iterate(self, body: Graph, env: Env, init: list[Value], marker: object = None) -> Value:
+    def iterate(self, body: Graph, env: Env, init: list[Value], marker: object = None, first: bool = True) -> Value:
         """A loop of the typed IR.
 
-        One with few trips, which has a `marker`, is unrolled where its state keeps growing.
+        One with few trips, which has a `marker`, is unrolled where its state keeps growing.  Where the `first` trip
+        makes another thing of a variable (None, then a number; 0, then an array), that trip goes before the loop.
         """
         state = [generalised(self.template(v)) for v in init]
         outer = self.aliases.versions
@@ -249,6 +250,11 @@ class Control(Joins):
             for end in trips:
                 for j, v in enumerate(end.value.items):
                     new[j] = self._next(new[j], generalised(self.template(v)), body.params[j])
+            if first and any(map(_differs, state, new)):
+                del self.graph.nodes[start:]
+                self.aliases.versions = dict(outer)
+                outcome = self.trip(body, env, init)
+                return self.going_on(outcome, lambda values: self.iterate(body, env, values, marker, False))
             if new == state:
                 for end in trips:
                     self.aliases.versions = end.versions
@@ -310,22 +316,35 @@ class Control(Joins):
     def unrolled(self, body: Graph, env: Env, values) -> Value:
         """The loop trip by trip, as long as trips follow."""
         while True:
-            inner = Env(env)
-            for p, v in zip(body.params, values, strict=True):
-                inner[p] = v
-            ends = self.walk(body, inner)
-            kinds = {end.loop is body for end in ends}
-            if len(kinds) <= 1:
-                value = self.inline(ends)
-                if kinds == {False}:
-                    return value
-                values = value.items
-                continue
-            for end in ends:
-                end.value = Outcome(NEXT, end.value.items) if end.loop is body else Outcome(EXIT, (end.value,))
-            return self.over(
-                self.inline(ends), lambda o: o.items[0] if o.tag == EXIT else self.unrolled(body, env, o.items)
-            )
+            outcome = self.trip(body, env, values)
+            if several(outcome):
+                return self.going_on(outcome, lambda next_values: self.unrolled(body, env, next_values))
+            if outcome.tag == EXIT:
+                return outcome.items[0]
+            values = outcome.items
+
+    def trip(self, body: Graph, env: Env, values) -> Outcome:
+        """One trip of a loop in the current graph: does another follow (NEXT, with its state), or is it over (EXIT)?"""
+        inner = Env(env)
+        for p, v in zip(body.params, values, strict=True):
+            inner[p] = v
+        ends = self.walk(body, inner)
+        for end in ends:
+            if end.loop is body:
+                end.value, end.loop = Outcome(NEXT, end.value.items), None
+            else:
+                end.value = Outcome(EXIT, (end.value,))
+        return self.inline(ends)
+
+    def going_on(self, outcome: Outcome, following) -> Value:
+        """The value of a loop after a trip: `following(state)` is that of the trips that follow."""
+        if not several(outcome):
+            return outcome.items[0] if outcome.tag == EXIT else following(outcome.items)
+
+        def one(tag, o):
+            return o.items[0] if tag == EXIT else following(o.items)
+
+        return self.merge(*self.cases(outcome, one))
 
     # ---- iteration ---------------------------------------------------------------------------------------------------
     def iterator(self, value: Value) -> Value:
@@ -365,6 +384,19 @@ class Control(Joins):
                 inner[body.params[0]] = self.next_item(it, self.const(k))
             items.append(self.inline(self.walk(body, inner)))
         return Sequence(tuple(items), list)
+
+
+def _differs(before, after) -> bool:
+    """Did a trip turn a value into one of several shapes?"""
+    return _unions(after) > _unions(before)
+
+
+def _unions(t) -> int:
+    if isinstance(t, Union):
+        return 1 + sum(_unions(i) for _, i in t.alternatives)
+    if isinstance(t, Tree):
+        return sum(map(_unions, t.items))
+    return 0 if not isinstance(t, Maybe) or t.item is None else _unions(t.item)
 
 
 def _short(t) -> str:
