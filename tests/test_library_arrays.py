@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 from tracing import (
+    Proxy,
+    Tracing,
     call,
     check,
     outcome,
@@ -496,3 +498,11 @@ def test_inplace():
             if not (op == "**" and a is V) and not narrow(outcome(updated, op, a, b)):
                 check(lambda a, b, op=op: updated(op, a, b), a, b)
     check(lambda a, b: updated("@", a, b), N[:, :4], N[:, :4])
+
+
+def test_sizes_of_one_source_need_no_guard():
+    ctx = Tracing()
+    x = Proxy(ctx, ctx.argument(M, unknown=True))
+    y = np.sin(x) * 2.0 + x.T[:, ::-1].T[:, :]
+    assert y.reshape(x.shape)._value.node is y._value.node
+    assert {n.op.name for n in ctx.graph.nodes if n.op.effect} == set()

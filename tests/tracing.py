@@ -38,6 +38,9 @@ class Tracing(Context):
     def use(self, nodes):
         pass
 
+    def made(self, node):
+        pass
+
     def view(self, node, source):
         self.views.add(node)
         return Leaf(node)

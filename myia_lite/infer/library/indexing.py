@@ -37,6 +37,7 @@ from .sizes import (
     size,
     spread,
     stretched,
+    surely_same,
     text,
     total,
     transpose,
@@ -177,6 +178,8 @@ def _wrapped_array(ctx, node, k, n):
 def bounds(ctx, s, n):
     """start, step and length of a slice of an axis of size n, clamped as Python clamps."""
     step = 1 if absent(s.step) else fixed(ctx, s.step, "the step of a slice")
+    if step in (1, -1) and absent(s.start) and absent(s.stop):
+        return (0 if step == 1 else minus(ctx, n, 1)), step, n
     if not isinstance(step, int):
         ctx.error("slice indices must be integers or None", "step by an int")
     if step == 0:
@@ -230,15 +233,11 @@ def _basic_shape(p) -> tuple:
 def _sliced(ctx, node, axes):
     """The slice that ints and slices select; ints keep size 1, axes under index arrays stay whole."""
     sizes = shape(ctx, node)
-    if all(a.start == 0 and a.step == 1 and same_size(a.length, n) for a, n in zip(axes, sizes, strict=True)):
+    if all(a.start == 0 and a.step == 1 and surely_same(a.length, n) for a, n in zip(axes, sizes, strict=True)):
         return node
     known, dyn = attribute([a.length for a in axes])
     starts = [node_of(ctx, a.start) for a in axes]
     return ctx.emit(A.slice, node, *starts, *dyn, steps=tuple(a.step for a in axes), shape=known)
-
-
-def same_size(m, n) -> bool:
-    return m is n or (isinstance(m, int) and isinstance(n, int) and m == n)
 
 
 @dataclass

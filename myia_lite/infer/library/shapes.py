@@ -22,6 +22,7 @@ from .sizes import (
     shape,
     size,
     stretched,
+    surely_same,
     text,
     times,
     total,
@@ -92,7 +93,8 @@ def reshaped(ctx, a, wanted, order="C") -> Leaf:
         for s in wanted:
             if not isinstance(s, int):
                 require(ctx, "ValueError", "negative dimensions are not allowed", ctx.emit(E.ge, s, 0))
-        fits = same(ctx, total(ctx, wanted), count)
+        kept = len(own) == len(wanted) and all(map(surely_same, own, wanted))
+        fits = True if kept else same(ctx, total(ctx, wanted), count)
         if fits is False:
             refuse()
         require(ctx, "ValueError", message, fits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ...ir import Array, Constant, MyiaValueError, Node, shape_of
+from ...ir import Apply, Array, Constant, MyiaValueError, Node, shape_of
 from ...ops import arrays as A
 from ...ops import elementwise as E
 from ..values import Leaf
@@ -44,11 +44,15 @@ most = _operation(max, E.maximum)
 
 
 def plus(ctx, a, b):
-    return _plus(ctx, a, b)
+    if isinstance(a, int) and a == 0:
+        return b
+    return a if isinstance(b, int) and b == 0 else _plus(ctx, a, b)
 
 
 def minus(ctx, a, b):
-    return 0 if a is b else _minus(ctx, a, b)
+    if a is b:
+        return 0
+    return a if isinstance(b, int) and b == 0 else _minus(ctx, a, b)
 
 
 def times(ctx, a, b):
@@ -65,11 +69,18 @@ def quotient(ctx, a, b):
 
 def same(ctx, a, b):
     """Are two sizes equal: a bool, or a bool node."""
-    if a is b:
+    if surely_same(a, b):
         return True
     if isinstance(a, int) and isinstance(b, int):
         return a == b
     return fact(ctx.emit(E.eq, a, b))
+
+
+def surely_same(a, b) -> bool:
+    """Are two sizes known to be equal?"""
+    if isinstance(a, Node) and isinstance(b, Node):
+        return _source(a) == _source(b)
+    return isinstance(a, int) and isinstance(b, int) and a == b
 
 
 def at_least(ctx, a, b):
@@ -109,7 +120,39 @@ def negated(ctx, p):
 def shape(ctx, node) -> tuple:
     """The sizes of a node's axes."""
     node = node.node if isinstance(node, Leaf) else node
-    return tuple(size(ctx.emit(A.dim, node, axis=k)) if d is None else d for k, d in enumerate(shape_of(node.type)))
+    return tuple(_unknown(ctx, node, k) if d is None else d for k, d in enumerate(shape_of(node.type)))
+
+
+def _unknown(ctx, node, axis):
+    """The size that made the axis, where it is in sight; else a `dim`, of this node: older arrays may be stale."""
+    made = _traced(node, axis)
+    return made if isinstance(made, Node) else size(ctx.emit(A.dim, node, axis=axis))
+
+
+def _traced(node, axis):
+    """The argument that gives an axis its size, or (node, axis) where the axis first appears."""
+    while isinstance(node, Apply):
+        if "shape" in node.attrs:
+            shape_ = node.attrs["shape"]
+            if shape_[axis] is not None:
+                break
+            dyn = node.args[len(node.args) - shape_.count(None) :]
+            return dyn[shape_[:axis].count(None)]
+        if node.op.elementwise:
+            node = next(x for x in node.args if isinstance(x.type, Array))
+        elif node.op is A.transpose:
+            node, axis = node.args[0], node.attrs["perm"][axis]
+        else:
+            break
+    return node, axis
+
+
+def _source(s):
+    """What tells two sizes apart: the axis that a `dim` is the size of, else the node."""
+    if isinstance(s, Apply) and s.op is A.dim:
+        made = _traced(s.args[0], s.attrs["axis"])
+        return made if isinstance(made, tuple) else _source(made)
+    return s
 
 
 def total(ctx, sizes):
@@ -130,11 +173,20 @@ def attribute(sizes) -> tuple[tuple, list]:
 def reshape(ctx, node, sizes):
     """`node` in a shape of as many elements."""
     known, dyn = attribute(sizes)
-    if not dyn and known == shape_of(node.type):
+    own = shape_of(node.type)
+    if len(own) == len(sizes) and all(_is_size(node, k, d, s) for k, (d, s) in enumerate(zip(own, sizes, strict=True))):
         return node
     if not isinstance(node.type, Array):
         return fill(ctx, node, sizes)
     return ctx.emit(A.reshape, node, *dyn, shape=known)
+
+
+def _is_size(node, axis, known, s) -> bool:
+    """Is s the size of that axis of the node, for certain?"""
+    if known is not None or isinstance(s, int):
+        return known == s
+    made = _traced(node, axis)
+    return (made if isinstance(made, tuple) else _source(made)) == _source(s)
 
 
 def spread(ctx, node, sizes, axes):
