@@ -13,12 +13,14 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .adapter import adapter
 from .backends import get_backend
 from .infer import Inferred, abstract, infer, leaves, rebuild
-from .ir import Graph, MyiaTypeError, MyiaValueError, show, verify
+from .ir import Graph, MyiaError, MyiaTypeError, MyiaValueError, show, verify
 from .opt import optimise, simplify
-from .parser import parse_function
+from .parser import parameter, parse_function
 
 STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
 ERROR_MODELS = ("python", "numpy")
@@ -62,7 +64,7 @@ class MyiaFunction:
         return program.call(args, keywords)
 
     def _program(self, args, keywords) -> _Program:
-        key = tuple(map(abstract, args)), tuple((k, abstract(v)) for k, v in keywords.items())
+        key = self._signature(args, keywords)
         program = self._programs.get(key)
         if program is None or not program.current():
             with self._lock:
@@ -72,6 +74,25 @@ class MyiaFunction:
                     self.compilations += 1
         self._entry = program.entry or self._dispatch
         return program
+
+    def _signature(self, args, keywords) -> tuple:
+        """The templates of the arguments; an argument that cannot be passed is an error at its parameter."""
+        try:
+            return tuple(map(abstract, args)), tuple((k, abstract(v)) for k, v in keywords.items())
+        except MyiaError as error:
+            if error.span is None:
+                raise self._at_parameter(error, args, keywords) from None
+            raise
+
+    def _at_parameter(self, error: MyiaError, args, keywords) -> MyiaError:
+        """The same error, naming the first argument that raises it."""
+        for place, value in (*enumerate(args), *keywords.items()):
+            try:
+                abstract(value)
+            except MyiaError:
+                span, name = parameter(python_function(self._function), place)
+                return type(error)(f"the argument {name} is {error.message}", span, error.remedy)
+        return error
 
     def _infer(self, args: tuple, keywords: tuple) -> Inferred:
         inferred = infer(self._function, args, parse_function, self.error_model, keywords)
@@ -99,7 +120,7 @@ class MyiaFunction:
             raise MyiaValueError(f"there is no stage {stage!r}", remedy=f"one of {', '.join(STAGES)}")
         if stage == "parse":
             return show(parse_function(python_function(self._function)).graph)
-        inferred = self._infer(tuple(map(abstract, args)), tuple((k, abstract(v)) for k, v in keywords.items()))
+        inferred = self._infer(*self._signature(args, keywords))
         if stage == "infer":
             return show(inferred.graph)
         graph = differentiated(inferred.graph)
@@ -141,8 +162,15 @@ class _Program:
         flat: list = []
         for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
             flat += leaves(v, t)
-        out = self.run([*flat, *self.inferred.captured])
-        return rebuild(self.inferred.result, out)
+        given = [*flat, *self.inferred.captured]
+        return rebuild(self.inferred.result, [apart(x, given) for x in self.run(given)])
+
+
+def apart(result, given):
+    """A result in memory of its own: a back end may hand back an argument."""
+    if isinstance(result, np.ndarray) and any(isinstance(a, np.ndarray) and np.may_share_memory(result, a) for a in given):
+        return result.copy()
+    return result
 
 
 def differentiated(graph: Graph) -> Graph:
@@ -261,6 +289,9 @@ value_and_grad.__myia_transform__ = "value_and_grad"
 
 
 def _transform(kind, f, argnums, has_aux) -> GradFunction:
+    for a in argnums if isinstance(argnums, tuple) else (argnums,):
+        if not isinstance(a, (int, str)) or isinstance(a, bool):
+            raise MyiaTypeError(f"argnums is {argnums!r}", remedy="an index, a parameter's name, or a tuple of these")
     inner = f
     while isinstance(inner, functools.partial):
         inner = inner.func

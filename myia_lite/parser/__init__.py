@@ -4,5 +4,5 @@ Guaranteed: every operation of the source is a node with the source's line and c
 control flow is structured, with one graph for each loop; and what is outside the subset is refused here, with a remedy.
 """
 
-from .parse import MISSING, Dependency, ParsedFunction, parse_function
+from .parse import MISSING, Dependency, ParsedFunction, parameter, parse_function
 from .signature import Signature

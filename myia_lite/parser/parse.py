@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
-from ..ir import Constant, Graph, MyiaNameError, MyiaSyntaxError, Span
+from ..ir import Constant, Graph, MyiaNameError, MyiaSyntaxError, MyiaTypeError, Span
 from .functions import Function
 from .signature import Signature
 from .source import function_source
@@ -92,6 +92,20 @@ def parse_function(fn: FunctionType) -> ParsedFunction:
     defaults = tuple(Constant(v, span=graph.span) for v in values)
     graph.info["defaults"] = defaults
     return ParsedFunction(graph, signature, defaults, tuple(program.dependencies.values()))
+
+
+def parameter(fn: FunctionType, place: int | str) -> tuple[Span | None, str]:
+    """Where a function declares the parameter with this index or name, and its name; no span where there is no source."""
+    try:
+        node, file = function_source(fn)
+    except (MyiaSyntaxError, MyiaTypeError):
+        return None, str(place)
+    declared = [*node.args.posonlyargs, *node.args.args]
+    if isinstance(place, int):
+        arg = declared[place] if place < len(declared) else node.args.vararg
+    else:
+        arg = next((a for a in (*declared, *node.args.kwonlyargs) if a.arg == place), None)
+    return (span_of(node, file), str(place)) if arg is None else (span_of(arg, file), arg.arg)
 
 
 class Program:
