@@ -26,6 +26,7 @@ from .sizes import (
     common,
     fact,
     iota,
+    is_dim,
     least,
     minus,
     most,
@@ -154,17 +155,12 @@ def wrapped(ctx, i, n, message, exception="IndexError"):
         require(ctx, exception, message, fact(ctx.emit(E.ge, n, i + 1 if i >= 0 else -i)), node_of(ctx, i), n)
         return i if i >= 0 else plus(ctx, n, i)
     limit = node_of(ctx, n)
-    if not _counts_up(i):
+    if not is_dim(i):
         inside = both(ctx, fact(ctx.emit(E.ge, i, ctx.emit(E.neg, limit))), fact(ctx.emit(E.lt, i, limit)))
         require(ctx, exception, message, inside, i, limit)
         return size(ctx.emit(E.select, ctx.emit(E.lt, i, 0), ctx.emit(E.add, i, limit), i))
     require(ctx, exception, message, fact(ctx.emit(E.lt, i, limit)), i, limit)
     return i
-
-
-def _counts_up(node) -> bool:
-    """Is the node a size, which is never negative?"""
-    return getattr(node, "op", None) is A.dim
 
 
 def _wrapped_array(ctx, node, k, n):
@@ -199,7 +195,7 @@ def bounds(ctx, s, n):
             return least(ctx, e, high) if e >= 0 else most(ctx, plus(ctx, n, e), low)
         moved = (
             e
-            if _counts_up(e)
+            if is_dim(e)
             else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
         )
         return most(ctx, least(ctx, moved, high), low)

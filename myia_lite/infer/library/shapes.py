@@ -15,6 +15,7 @@ from .reductions import axes_of, normalised
 from .registry import absent, describe, elaborates, fixed, require
 from .sizes import (
     common,
+    is_dim,
     node_of,
     quotient,
     reshape,
@@ -58,7 +59,7 @@ def new_sizes(ctx, v) -> tuple:
         if isinstance(s, int):
             if s < 0:
                 ctx.error("negative dimensions are not allowed", "make the sizes non-negative", cls=MyiaValueError)
-        else:
+        elif not is_dim(s):
             require(ctx, "ValueError", "negative dimensions are not allowed", ctx.emit(E.ge, s, 0))
     return out
 
@@ -91,7 +92,7 @@ def reshaped(ctx, a, wanted, order="C") -> Leaf:
         wanted = tuple(hole if k == holes[0] else s for k, s in enumerate(wanted))
     else:
         for s in wanted:
-            if not isinstance(s, int):
+            if not isinstance(s, int) and not is_dim(s):
                 require(ctx, "ValueError", "negative dimensions are not allowed", ctx.emit(E.ge, s, 0))
         kept = len(own) == len(wanted) and all(map(surely_same, own, wanted))
         fits = True if kept else same(ctx, total(ctx, wanted), count)

@@ -76,6 +76,11 @@ def same(ctx, a, b):
     return fact(ctx.emit(E.eq, a, b))
 
 
+def is_dim(s) -> bool:
+    """Is s the size of an axis, and so never negative?"""
+    return isinstance(s, Apply) and s.op is A.dim
+
+
 def surely_same(a, b) -> bool:
     """Are two sizes known to be equal?"""
     if isinstance(a, Node) and isinstance(b, Node):
@@ -149,7 +154,7 @@ def _traced(node, axis):
 
 def _source(s):
     """What tells two sizes apart: the axis that a `dim` is the size of, else the node."""
-    if isinstance(s, Apply) and s.op is A.dim:
+    if is_dim(s):
         made = _traced(s.args[0], s.attrs["axis"])
         return made if isinstance(made, tuple) else _source(made)
     return s
