@@ -171,7 +171,18 @@ def annotated_only(x):
 
 @on((7, 2))
 def augmented(x, y):
-    x += y; x *= 2; x -= 1; x //= 2; x %= 5; x **= 2; x |= 8; x &= 12; x ^= 5; x <<= 2; x >>= 1; x /= 4
+    x += y
+    x *= 2
+    x -= 1
+    x //= 2
+    x %= 5
+    x **= 2
+    x |= 8
+    x &= 12
+    x ^= 5
+    x <<= 2
+    x >>= 1
+    x /= 4
     return x
 
 

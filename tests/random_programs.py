@@ -47,7 +47,9 @@ class Writer:
             self.statement(depth, indent, in_loop)
 
     def statement(self, depth, indent, in_loop):
-        put = lambda text: self.lines.append("    " * indent + text)
+        def put(text):
+            self.lines.append("    " * indent + text)
+
         kinds = ["assign", "augmented", "tuple", "leave"]
         if depth < 4:
             kinds += ["if", "if", "if", "for", "while", "true", "def"]
@@ -90,7 +92,8 @@ class Writer:
             case "def":
                 name = f"f{len(self.lines)}"
                 kept = self.functions
-                rest = self.pick("", ", c=1, d=2, e=3", ", c=1, d=2, e=3", ", c=1, d=4, *, e=3")  # without it, they are captured
+                # without parameters of these names, they are captured
+                rest = self.pick("", ", c=1, d=2, e=3", ", c=1, d=2, e=3", ", c=1, d=4, *, e=3")
                 put(f"def {name}(a, b={self.expression()}{rest}):")
                 self.functions = []
                 put("    fuel = 5")

@@ -1,7 +1,7 @@
 """Runs surface graphs on Python objects: the parser's work, checked without inference.
 
-Loops run in a trampoline; a nested function sees the values in the activation of the graphs around it, so that late binding
-is what Python's is.  Arrays are values: a write copies.
+Loops run in a trampoline; a nested function sees the values in the activation of the graphs around it, so that late
+binding is what Python's is.  Arrays are values: a write copies.
 """
 
 from __future__ import annotations

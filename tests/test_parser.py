@@ -1,6 +1,6 @@
 """The parser: what it makes of a program means what the program means, and is shaped as the design says."""
 
-# ruff: noqa: E731, F821, F841, B018
+# ruff: noqa: B023, E731, F821, F841
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_random_programs(chunk, tmp_path):
 
 
 def verify_scopes(graph):
-    """Nodes are used below where they stand, or in graphs inside (late ones by nested functions); `recur` in tail position."""
+    """Nodes are used in the graph where they stand, or in graphs inside; `recur` stands in tail position."""
     made = {}
 
     def visit(g, scope, tails):
@@ -223,7 +223,7 @@ def test_signature_and_defaults():
 def test_spans():
     def f(x):
         y = x + math.sin(
-            x
+            x  # on a line of its own
         )
         return -y
 
@@ -255,7 +255,7 @@ def test_dependencies():
 
 
 def test_lambdas_on_one_line():
-    fs = [lambda x: x + 1, lambda x: (x + 2), lambda x: lambda y: x + y, (lambda x: (lambda x: x + 4))(0)]
+    fs = [lambda x: x + 1, lambda x: (x + 2), lambda x: lambda y: x + y, (lambda x: lambda x: x + 4)(0)]  # fmt: skip
     assert [evaluate(parse_function(f), 10) for f in (fs[0], fs[1], fs[3])] == [11, 12, 14]
     assert evaluate(parse_function(fs[2]), 10)(1) == 11
     assert evaluate(parse_function(fs[2](10)), 1) == 11
@@ -263,20 +263,23 @@ def test_lambdas_on_one_line():
 
 def test_lambda_over_several_lines():
     f = lambda x: (
-        x
+        x  # on a line of its own
         + 1
     )
     assert evaluate(parse_function(f), 1) == 2
 
 
 # ---- size ------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("statement, expected", [
-    ("if x == {k}: return {k}", 700),
-    ("if x == {k}: y += {k}", -1),
-    ("assert x != {k} + 1000", -1),
-    ("for i in range(1):\n        if x == {k}: return {k}", 700),
-    ("if x == {k}:\n        if y: return {k}\n        y = 0", -1),
-])
+@pytest.mark.parametrize(
+    "statement, expected",
+    [
+        ("if x == {k}: return {k}", 700),
+        ("if x == {k}: y += {k}", -1),
+        ("assert x != {k} + 1000", -1),
+        ("for i in range(1):\n        if x == {k}: return {k}", 700),
+        ("if x == {k}:\n        if y: return {k}\n        y = 0", -1),
+    ],
+)
 def test_long_functions(statement, expected, tmp_path):
     body = "".join(f"    {statement.format(k=k)}\n" for k in range(1000))
     f = define(tmp_path, f"def f(x, y=0):\n{body}    return -1\n", "long.py")
@@ -286,7 +289,8 @@ def test_long_functions(statement, expected, tmp_path):
 
 
 def test_long_expressions(tmp_path):
-    source = f"def f(x):\n    return {' + '.join(['x'] * 600)}, {' and '.join(['x'] * 300)}, {' < '.join(['x'] * 100)}\n"
+    parts = " + ".join(["x"] * 600), " and ".join(["x"] * 300), " < ".join(["x"] * 100)
+    source = f"def f(x):\n    return {', '.join(parts)}\n"
     f = define(tmp_path, source, "long.py")
     assert evaluate(parse_function(f), 1) == f(1)
 

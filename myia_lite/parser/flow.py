@@ -43,7 +43,7 @@ class Flow:
 
     # ---- how a block may end: raising is no way to go on ----
     def ends(self, statements: Sequence[ast.stmt]) -> frozenset[str]:
-        out = set()
+        out: set[str] = set()
         for s in statements:
             kinds = self._ends_of(s)
             out |= kinds - {FALL}
@@ -79,7 +79,7 @@ class Flow:
 
     def changed(self, statements: Sequence[ast.AST]) -> frozenset[str]:
         """Local variables that the statements change."""
-        out = set()
+        out: set[str] = set()
         for s in statements:
             if id(s) not in self._changed:
                 self._changed[id(s)] = frozenset(changed([s]) & self.locals)
@@ -175,20 +175,20 @@ class Flow:
         return frozenset(n for n in free_names(function) & self.locals if not self.is_late(n, function))
 
     # ---- what nested functions capture ----
-    def _functions_with_one_name(self) -> dict[str, ast.AST]:
+    def _functions_with_one_name(self) -> dict[str, ast.FunctionDef | ast.Lambda]:
         """Variables assigned once, to a function, with that function: others may refer to them before they are."""
         once = Counter(name for name, _ in bindings(body(self.function)))
         once.update(parameters(self.function))
-        out = {}
+        out: dict[str, ast.FunctionDef | ast.Lambda] = {}
         for n in same_scope(body(self.function)):
             if isinstance(n, ast.FunctionDef) and not n.decorator_list:
                 out[n.name] = n
-            elif isinstance(n, ast.Assign) and isinstance(n.value, ast.Lambda) and isinstance(n.targets[0], ast.Name):
-                if len(n.targets) == 1:
-                    out[n.targets[0].id] = n.value
+            match n:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as value):
+                    out[name] = value
         return {name: n for name, n in out.items() if once[name] == 1}
 
-    def is_late(self, name: str, function: ast.AST) -> bool:
+    def is_late(self, name: str, function: ast.FunctionDef | ast.expr) -> bool:
         """Is `name` a function defined by, or below, the nested `function` that refers to it?"""
         definition = self.named.get(name)
         if definition is None or isinstance(function, COMPREHENSIONS):  # a comprehension runs where it stands

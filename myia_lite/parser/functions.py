@@ -18,7 +18,7 @@ from .flow import Flow
 from .names import free_names
 from .signature import Signature, default_expressions
 from .statements import Ends, statements
-from .subset import refuse
+from .subset import Located, refuse
 
 
 class Function:
@@ -73,8 +73,8 @@ class Function:
             self.check_ready(b, closure, "this function", node)
         return closure
 
-    def check_ready(self, b: Block, value: Node, name: str, at: ast.AST) -> None:
-        """Refuse to use a function before those that it needs have been made: in Python, a call would be a NameError."""
+    def check_ready(self, b: Block, value: Node, name: str, at: Located) -> None:
+        """Refuse to use a function before those that it needs have been made: a call would be a NameError."""
         missing = sorted(self.awaited.get(value, set()) - b.env.keys())
         if missing:
             raise MyiaSyntaxError(
@@ -118,7 +118,7 @@ class Function:
         own = tuple(self.loop_graphs[id(loop)] for loop in loops)
         return (*self.graph.info.get("trips", ()), *own)
 
-    def outside(self, b: Block, name: str, at: ast.AST) -> Node | None:
+    def outside(self, b: Block, name: str, at: Located) -> Node | None:
         """The value of a name that is no variable of the block: a function defined below, a closure cell, a global, a
         builtin.  None for a local variable that nothing has assigned yet.
         """
@@ -131,11 +131,11 @@ class Function:
             function = function.parent
         return self.program.resolve(name, b.span(at))
 
-    def late_function(self, b: Block, name: str, at: ast.AST) -> Node | None:
+    def late_function(self, b: Block, name: str, at: Located) -> Node | None:
         if name not in self.late:
             return None
         node, graph = self.late[name]
-        around = b.graph
+        around: Graph | None = b.graph
         while around is not None and around is not graph:
             around = around.parent
         if around is None:

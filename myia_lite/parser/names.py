@@ -61,8 +61,8 @@ def changed(nodes: Iterable[ast.AST]) -> set[str]:
             out.add(n.id)
         elif isinstance(n, ast.FunctionDef):
             out.add(n.name)
-        elif isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store) and isinstance(root(n), ast.Name):
-            out.add(root(n).id)
+        elif isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store) and isinstance(holder := root(n), ast.Name):
+            out.add(holder.id)
     return out
 
 

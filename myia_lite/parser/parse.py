@@ -114,7 +114,7 @@ class Program:
     def __init__(self, fn: FunctionType, file: str):
         self.file = file
         self.cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
-        self.namespaces = fn.__globals__, fn.__builtins__
+        self.namespaces = fn.__globals__, fn.__builtins__  # type: ignore[attr-defined]
         self.dependencies: dict[str, Dependency] = {}
         self.pending: list[tuple[Function, dict, set]] = []
         self._graph_names: dict[str, int] = {}

@@ -35,8 +35,8 @@ class Signature:
             posonly=tuple(a.arg for a in args.posonlyargs),
             names=tuple(a.arg for a in args.args),
             kwonly=tuple(a.arg for a in args.kwonlyargs),
-            vararg=args.vararg and args.vararg.arg,
-            kwarg=args.kwarg and args.kwarg.arg,
+            vararg=args.vararg.arg if args.vararg else None,
+            kwarg=args.kwarg.arg if args.kwarg else None,
             defaults=(*with_default, *keyword),
         )
 

@@ -25,7 +25,7 @@ FUTURE_FLAGS = reduce(int.__or__, (getattr(__future__, name).compiler_flag for n
 class Found:
     """A function in a file: its node, and the class around it."""
 
-    node: ast.AST
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     cls: str | None
 
     @property
@@ -38,7 +38,7 @@ class Found:
         return getattr(self.node, "name", "<lambda>")
 
 
-def function_source(fn) -> tuple[ast.AST, str]:
+def function_source(fn) -> tuple[ast.FunctionDef | ast.Lambda, str]:
     """The tree of `fn` and its file; names that a class makes private are spelled as Python stores them.
 
     Raises MyiaTypeError for what is no Python function, MyiaSyntaxError where there is no source for it.
@@ -91,7 +91,8 @@ def _find(fn: FunctionType) -> Found | None:
 @lru_cache(maxsize=128)
 def _functions(source: str) -> tuple[Found, ...]:
     """All functions of a file."""
-    out, todo = [], [(ast.parse(source), None)]
+    out: list[Found] = []
+    todo: list[tuple[ast.AST, str | None]] = [(ast.parse(source), None)]
     while todo:
         node, cls = todo.pop()
         if isinstance(node, FUNCTIONS):
@@ -151,8 +152,10 @@ def _same_code(a: CodeType, b: CodeType) -> bool:
 
 def _constants(code: CodeType) -> list:
     """Constants of a function: nested code by what it does, numbers with their type, as `1` equals `1.0`."""
-    nested = lambda k: (k.co_code, k.co_names, _constants(k))
-    return [nested(k) if isinstance(k, CodeType) else (type(k), repr(k)) for k in code.co_consts]
+    return [
+        (k.co_code, k.co_names, _constants(k)) if isinstance(k, CodeType) else (type(k), repr(k))
+        for k in code.co_consts
+    ]
 
 
 # ---- private names ---------------------------------------------------------------------------------------------------
@@ -174,6 +177,6 @@ class _Mangle(ast.NodeTransformer):
         return super().generic_visit(node)
 
 
-def _mangled(found: Found) -> ast.AST:
+def _mangled(found: Found):
     """A tree of its own for each function: what the parser learns about a node, it keys by identity."""
     return found.node if found.cls is None else _Mangle(found.cls).visit(copy.deepcopy(found.node))

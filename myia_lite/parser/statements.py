@@ -10,8 +10,8 @@ region always.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..ir import Graph, Node
 from ..ops import control
@@ -23,6 +23,10 @@ from .flow import BREAK, CONTINUE, FALL, NONE, RETURN, endless
 MOST_NESTED = 30  # statements of one block that leave early: each nests what follows, so a longer block is halved
 
 
+def _no_loop(b: Block) -> Node:
+    raise AssertionError("Python lets break and continue stand in loops only")
+
+
 @dataclass(frozen=True)
 class Ends:
     """The ways a block may end.  Each makes the leaf in the block at hand; `leave_return` takes the value returned.
@@ -32,9 +36,9 @@ class Ends:
 
     fall: Callable[[Block], Node]
     leave_return: Callable[[Block, Node], Node]
-    leave_break: Callable[[Block], Node] | None = None
-    leave_continue: Callable[[Block], Node] | None = None
-    live: dict[str, frozenset[str]] | None = None
+    leave_break: Callable[[Block], Node] = _no_loop
+    leave_continue: Callable[[Block], Node] = _no_loop
+    live: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def statements(b: Block, body: Sequence[ast.stmt], ends: Ends) -> None:
@@ -210,7 +214,7 @@ class Region:
 
     def __init__(self, b: Block, at, kinds: Iterable[str], changed: frozenset[str], live: frozenset[str], outer: Ends):
         self.at, self.outer = at, outer
-        needed = {**(outer.live or {}), FALL: live}
+        needed = {**outer.live, FALL: live}
         self.kinds = [k for k in (FALL, BREAK, CONTINUE, RETURN) if k in kinds]
         self.names = {k: sorted(changed & needed.get(k, NONE)) for k in self.kinds if k != RETURN}
         self.maybe: dict[str, set[str]] = {k: set() for k in self.kinds}
@@ -219,7 +223,7 @@ class Region:
             leave_return=lambda block, value: self.hand_on(block, RETURN, [value]),
             leave_break=lambda block: self.leave(block, BREAK),
             leave_continue=lambda block: self.leave(block, CONTINUE),
-            live={**(outer.live or {}), FALL: live},
+            live={**outer.live, FALL: live},
         )
 
     def leave(self, block: Block, kind: str) -> Node:

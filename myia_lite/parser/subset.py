@@ -7,14 +7,15 @@ refused by name.  Refusals that depend on more than the class stand beside the l
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 from ..ir import MyiaSyntaxError, Span
 
 SUPPORTED = frozenset(
     """
     FunctionDef Lambda arguments arg Return Assign AugAssign AnnAssign For While If Raise Assert Expr Pass Break
-    Continue BoolOp NamedExpr BinOp UnaryOp IfExp Dict ListComp GeneratorExp comprehension Compare Call keyword JoinedStr
-    FormattedValue Constant Attribute Subscript Starred Name List Tuple Slice Load Store
+    Continue BoolOp NamedExpr BinOp UnaryOp IfExp Dict ListComp GeneratorExp comprehension Compare Call keyword
+    JoinedStr FormattedValue Constant Attribute Subscript Starred Name List Tuple Slice Load Store
     And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv Invert Not UAdd USub
     Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
     """.split()
@@ -65,18 +66,23 @@ REFUSED = {
 }
 
 
-def span_of(node: ast.AST, file: str) -> Span:
-    return Span(file, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+Located = ast.stmt | ast.expr | ast.arg | ast.keyword  # syntax with a place in the source
 
 
-def refuse(what: str, node: ast.AST, file: str, remedy: str) -> MyiaSyntaxError:
+def span_of(node: Located, file: str) -> Span:
+    end_line, end_column = node.end_lineno, node.end_col_offset
+    assert end_line is not None and end_column is not None  # only trees that programs build leave them out
+    return Span(file, node.lineno, node.col_offset, end_line, end_column)
+
+
+def refuse(what: str, node: Located, file: str, remedy: str) -> MyiaSyntaxError:
     return MyiaSyntaxError(f"{what} is not supported in compiled code", span_of(node, file), remedy)
 
 
 def check_subset(function: ast.AST, file: str) -> None:
     """Raise MyiaSyntaxError for the first construct of `function`, in the order of the source, that is refused."""
     applied = getattr(function, "decorator_list", [])  # Python has run them: only those of nested functions count
-    todo = [function]
+    todo: list[Any] = [function]
     while todo:
         node = todo.pop()
         kind = type(node).__name__
