@@ -250,6 +250,18 @@ def a(*shape, dtype="f64"):
     return rng.normal(size=shape).astype(NUMPY[dtype])
 
 
+def test_accuracy_of_powers():
+    f = llvm.compile(program(lambda x, y: P["pow"](x, y), a(2), a(2), dynamic=True))
+    for low, high, power in [(0, 2, 1), (0.9, 1.1, 3000), (0, 50, 150), (0.7, 1.42, 1000)]:
+        x, y = rng.uniform(low, high, 3000), rng.normal(size=3000) * power
+        with np.errstate(all="ignore"):
+            exact = np.power(x, y)
+        (got,) = f([x, y])
+        ordinary = np.isfinite(exact) & (exact != 0)
+        np.testing.assert_array_equal(got[~ordinary], exact[~ordinary])
+        assert np.max(np.abs(got - exact)[ordinary] / np.spacing(exact[ordinary])) <= 3.5
+
+
 def few(dtype, cases):
     """All cases for the dtypes that differ in kind, some for their narrow siblings: compilation takes time."""
     return cases[1::3] if dtype in ("i32", "f32") else cases

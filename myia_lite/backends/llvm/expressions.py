@@ -161,7 +161,7 @@ class Operation(Expr):
         if vector and n.op.name in vecmath.LIMITED and vecmath.has(n.op.name):
             vector = point.kernel.flag is not None
             if vector:
-                point.kernel.note(vecmath.beyond(point.b, values[0]))
+                point.kernel.note(vecmath.beyond(point.b, n.op.name, n.type.dtype, *values))
         return scalar_op(
             point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=vector
         )

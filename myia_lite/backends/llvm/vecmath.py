@@ -131,18 +131,20 @@ class Code:
         return self.from_bits(self.b.add(high, self.integer(self.f.bias << self.f.mantissa)))
 
 
-def _reduced_exp(c: Code, x):
-    """k + shift, k and p with exp(x) = 2^k (1 + p)."""
+def _reduced_exp(c: Code, x, rest=None):
+    """k + shift, k and p with exp(x + rest) = 2^k (1 + p)."""
     shifted = c.fma(x, 1 / math.log(2), c.shift)
     k = c.sub(shifted, c.shift)
     minus_k = c.neg(k)
     r = c.fma(minus_k, c.f.ln2[1], c.fma(minus_k, c.f.ln2[0], x))
+    if rest is not None:
+        r = c.add(r, rest)
     return shifted, k, c.fma(c.polynomial(c.f.exp, r), c.mul(r, r), r)
 
 
-def exp(c: Code, x):
+def exp(c: Code, x, rest=None):
     """The power of two is applied in two steps: the result may be subnormal, or overflow where 2^k already would."""
-    _, k, p = _reduced_exp(c, c.clamp(x, c.f.least, c.f.largest))
+    _, k, p = _reduced_exp(c, c.clamp(x, c.f.least, c.f.largest), rest)
     half_shifted = c.fma(k, 0.5, c.shift)
     rest_shifted = c.add(c.sub(k, c.sub(half_shifted, c.shift)), c.shift)
     scale = c.power_of_two(half_shifted)
@@ -170,8 +172,8 @@ def tanh(c: Code, x):
     return c.keep_nan(x, c.with_sign(c.div(e, c.add(e, 2.0)), x))
 
 
-def _log(c: Code, x):
-    """x = 2^k m, m from sqrt(1/2) to sqrt(2).  With f = m - 1, s = f / (2 + f): log m = f - f²/2 + s (f²/2 + R(s²))."""
+def _split(c: Code, x):
+    """k and m with x = 2^k m, m from sqrt(1/2) to sqrt(2), for a positive x."""
     f, b = c.f, c.b
     subnormal = b.fcmp_ordered("<", x, c.constant(2.0 ** (1 - f.bias)))
     scaled = b.select(subnormal, c.mul(x, 2.0 ** (f.mantissa + 2)), x)
@@ -183,7 +185,13 @@ def _log(c: Code, x):
     biased = b.lshr(b.add(exponent, c.integer(f.bias << f.mantissa)), c.integer(f.mantissa))
     magic = 2.0**f.mantissa
     offset = b.select(subnormal, c.constant(magic + f.bias + f.mantissa + 2), c.constant(magic + f.bias))
-    k = c.sub(c.from_bits(b.or_(biased, c.integer((f.bias + f.mantissa) << f.mantissa))), offset)
+    return c.sub(c.from_bits(b.or_(biased, c.integer((f.bias + f.mantissa) << f.mantissa))), offset), m
+
+
+def _log(c: Code, x):
+    """With d = m - 1 and s = d / (2 + d): log m = d - d²/2 + s (d²/2 + R(s²))."""
+    f = c.f
+    k, m = _split(c, x)
     d = c.sub(m, 1.0)
     s = c.div(d, c.add(d, 2.0))
     z = c.mul(s, s)
@@ -206,6 +214,51 @@ def log1p(c: Code, x):
     u = c.add(x, 1.0)
     y = c.sub(_log(c, u), c.div(c.sub(c.sub(u, 1.0), x), u))
     return c.where("==", x, 0.0, x, _log_edges(c, u, y))
+
+
+# ---- powers, in f64: f32 goes through it -----------------------------------------------------------------------------
+TWO_THIRDS_REST = 3.700743415417188e-17  # 2/3 less its nearest f64
+
+
+def _wide_log(c: Code, x):
+    """log(x) as a sum of two, with some 10 bits more: log m = s (2 + R(s²)) and all but the tail of R in two parts."""
+    f = c.f
+    k, m = _split(c, x)
+    d, over = c.sub(m, 1.0), c.add(m, 1.0)
+    over_rest = c.sub(m, c.sub(over, 1.0))
+    s = c.div(d, over)
+    minus_s = c.neg(s)
+    s_rest = c.div(c.fma(minus_s, over_rest, c.fma(minus_s, over, d)), over)
+    z = c.mul(s, s)
+    z_rest = c.fma(c.add(s, s), s_rest, c.fma(s, s, c.neg(z)))
+    t = c.mul(z, f.log[0])
+    t_rest = c.fma(z_rest, f.log[0], c.fma(z, TWO_THIRDS_REST, c.fma(z, f.log[0], c.neg(t))))
+    t_rest = c.fma(c.mul(z, z), c.polynomial(f.log[1:], z), t_rest)
+    v = c.add(t, 2.0)
+    v_rest = c.add(c.add(c.sub(2.0, v), t), t_rest)
+    sharp = c.add(v, v_rest)
+    v_rest = c.add(c.sub(v, sharp), v_rest)
+    p = c.mul(s, sharp)
+    p_rest = c.fma(s, v_rest, c.fma(s_rest, sharp, c.fma(s, sharp, c.neg(p))))
+    e = c.mul(k, f.ln2_short[0])
+    high = c.add(e, p)
+    return high, c.add(c.add(c.sub(e, high), p), c.fma(k, f.ln2_short[1], p_rest))
+
+
+def pow(c: Code, x, y):
+    high, rest = _wide_log(c, x)
+    q = c.mul(y, high)
+    q_rest = c.fma(y, rest, c.fma(y, high, c.neg(q)))
+    return c.where("==", x, 0.0, 0.0, exp(c, q, q_rest))
+
+
+def _pow_beyond(c: Code, x, y):
+    """All but finite x > 0 with exponents that do not overflow the computation, and +0 with positive ones."""
+    b = c.b
+    normal = b.fcmp_ordered(">=", x, c.constant(2.0**-1022))
+    zero = b.and_(b.icmp_signed("==", c.bits(x), c.integer(0)), b.fcmp_ordered(">", y, c.constant(0.0)))
+    finite = b.and_(b.fcmp_ordered("<", x, c.constant(INF)), b.fcmp_ordered("<", c.absolute(y), c.constant(2.0**40)))
+    return b.not_(b.and_(b.or_(normal, zero), finite))
 
 
 # ---- sine and cosine, in f64: f32 goes through it --------------------------------------------------------------------
@@ -248,8 +301,12 @@ def cos(c: Code, x):
     return _flip_where_odd(c, shifted, _sin_reduced(c, x, c.sub(k, 0.5)))
 
 
-FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sin": sin, "cos": cos}
-LIMITED = frozenset({"sin", "cos"})
+def _large(c: Code, x):
+    return c.b.fcmp_ordered(">", c.absolute(x), c.constant(LIMIT))
+
+
+FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sin": sin, "cos": cos, "pow": pow}
+LIMITED = {"sin": _large, "cos": _large, "pow": _pow_beyond}  # the arguments for which they are not good
 
 
 @lru_cache
@@ -264,26 +321,28 @@ def has(name: str) -> bool:
     return name in FUNCTIONS and available()
 
 
-def call(b: ir.IRBuilder, name: str, dtype: str, x):
+def call(b: ir.IRBuilder, name: str, dtype: str, *xs):
     if name in LIMITED and dtype == "f32":
-        return b.fptrunc(b.call(_function(b.module, name, F64), [b.fpext(x, F64.type)]), F32.type)
-    return b.call(_function(b.module, name, F64 if dtype == "f64" else F32), [x])
+        return b.fptrunc(b.call(_function(b.module, name, F64), [b.fpext(x, F64.type) for x in xs]), F32.type)
+    return b.call(_function(b.module, name, F64 if dtype == "f64" else F32), xs)
 
 
-def beyond(b: ir.IRBuilder, x):
-    """Is the argument of a function in `LIMITED` out of its range?"""
-    size = b.call(b.module.declare_intrinsic("llvm.fabs", [x.type], ir.FunctionType(x.type, [x.type])), [x])
-    return b.fcmp_ordered(">", size, ir.Constant(x.type, LIMIT))
+def beyond(b: ir.IRBuilder, name: str, dtype: str, *xs):
+    """Are the arguments of a function in `LIMITED` out of its range?"""
+    if dtype == "f32":
+        xs = [b.fpext(x, F64.type) for x in xs]
+    return LIMITED[name](Code(b, F64), *xs)
 
 
 def _function(module: ir.Module, name: str, f: Format) -> ir.Function:
     symbol = f"myia.{name}.{f.name}"
     if symbol in module.globals:
         return module.globals[symbol]
-    function = ir.Function(module, ir.FunctionType(f.type, [f.type]), symbol)
+    arity = 2 if name == "pow" else 1
+    function = ir.Function(module, ir.FunctionType(f.type, [f.type] * arity), symbol)
     function.linkage = "internal"
     function.attributes.add("alwaysinline")
     function.attributes.add("nounwind")
     b = ir.IRBuilder(function.append_basic_block())
-    b.ret(FUNCTIONS[name](Code(b, f), function.args[0]))
+    b.ret(FUNCTIONS[name](Code(b, f), *function.args))
     return function
