@@ -1146,3 +1146,321 @@ def named_tuple_as_tuple(x):
 
 
 PROGRAMS += [(dual, 2.0), (dual, -2.0), (dual, 200.0), (named_tuple_as_tuple, 1.5)]
+
+
+TAB = {1: 2.0, 2: 3.0}
+OPS = {"sin": math.sin, "cos": math.cos}
+
+
+def enum_equal(x, m):
+    return x if m == Mode.A else -x
+
+
+def table_of_ints(x):
+    return TAB[1] * x + TAB[2]
+
+
+def table_of_functions(x, k):
+    return OPS[k](x)
+
+
+def is_true(x, flag):
+    return x if flag is True else -x
+
+
+def identities(x):
+    return x is True, None is None, x is None, x is not None
+
+
+def string_in_tuple(x, m):
+    if m in ("a", "b"):
+        return x
+    return -x
+
+
+def string_method(x, s):
+    return x if s.startswith("ab") else -x
+
+
+def missing_key(x):
+    return TAB[5]
+
+
+def strings(x, s="abc"):
+    return s[0], s + "d", len(s), s.upper(), f"{s}!"
+
+
+def enum_out(x):
+    return Mode.A, Mode.B.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Sub(D):
+    z: float = 1.0
+    K = 5
+
+    def norm(self):
+        return D.norm(self) + self.z * self.K
+
+
+def inherited(x):
+    return Sub(x).norm(), Sub(x, z=2.0)
+
+
+def isinstances(x):
+    return (
+        isinstance(Sub(x), D),
+        isinstance((1,), tuple),
+        isinstance(None, type(None)),
+        isinstance("a", (str, int)),
+        isinstance(D(x), P),
+    )
+
+
+def getattrs(x):
+    return getattr(D(x), "w"), getattr(D(x), "nope", 3), hasattr(D(x), "n")
+
+
+def types_of(x):
+    return callable(math.sin), type(x) is float
+
+
+PROGRAMS += [
+    (enum_equal, 1.0, Mode.A),
+    (enum_equal, 1.0, Mode.B),
+    (table_of_ints, 1.0),
+    (table_of_functions, 1.0, "cos"),
+    (is_true, 1.0, True),
+    (is_true, 1.0, False),
+    (is_true, 1.0, 2.0),
+    (identities, 1.0),
+    (string_in_tuple, 1.0, "a"),
+    (string_in_tuple, 1.0, "z"),
+    (string_method, 1.0, "abc"),
+    (missing_key, 1.0),
+    (strings, 1.0),
+    (enum_out, 1.0),
+    (inherited, 2.0),
+    (isinstances, 1.0),
+    (getattrs, 1.0),
+    (types_of, 1.0),
+]
+
+
+def array_or_none(x, n):
+    a = None
+    for i in range(n):
+        if a is None:
+            a = np.zeros(3)
+        a[0] += x
+    return a
+
+
+def sum_of_arrays(x, n):
+    s = 0
+    for i in range(n):
+        s = s + np.ones(2) * x
+    return s
+
+
+def dict_rebound(x):
+    (a, b), c = (x, 2), 3
+    d = {"p": (a, b)}
+    for k, (u, v) in zip(("q", "r"), ((1, 2), (3.0, x))):
+        d = {"p": (u, v)}
+    return d
+
+
+def breaks_of_two_loops(x, n):
+    while n > 0:
+        n -= 1
+        for j in range(n):
+            if j > x:
+                break
+        else:
+            continue
+        break
+    return n
+
+
+def returned_closure(x):
+    def outer():
+        def inner():
+            return x * 2
+
+        return inner
+
+    return outer()()
+
+
+def function_through_recursion(x, fl):
+    g = (lambda v: v + 1) if fl else (lambda v: v * 2)
+
+    def app(f, k):
+        return f(x) if k == 0 else app(f, k - 1)
+
+    return app(g, 2)
+
+
+def argmax_of_masked(a):
+    m = a.max()
+    b = np.where(a > m / 2, a, 0.0)
+    i = b.argmax()
+    return b[i], int(i)
+
+
+def annotated(x):
+    r = x
+    r: float = r * 2
+    return r if r else None
+
+
+def tuple_grown(xs):
+    t = ()
+    for v in xs:
+        t = t + (v * 2,)
+    return t
+
+
+def tuple_default(x, y=(1, 2)):
+    return x + y[0]
+
+
+def named_tuple_unpacked(x):
+    v = P(x)
+    w, b = v
+    return w * b, v.w
+
+
+def rebound_after_write(x):
+    a = np.zeros(4)
+    for i in range(4):
+        for j in range(i):
+            a[i] = a[i] + a[j] + x
+    b = a
+    a = a * 2
+    a[0] = 9.0
+    return a, b
+
+
+def slices_written(x):
+    a = np.arange(5.0)
+    a[1:4] = a[0:3]
+    a[::2] += x
+    a[-1] = a[0]
+    return a
+
+
+def state_through_function(x):
+    def step(s):
+        return s[0] + 1, s[1] * x
+
+    s = (0, 1.0)
+    for _ in range(5):
+        s = step(s)
+    return s
+
+
+def shared_unless_written(a, b):
+    c = a
+    if b:
+        c = a * 2
+    return c + a
+
+
+def chosen_def(n):
+    if n > 3:
+
+        def f(z):
+            return z + 1
+    else:
+
+        def f(z):
+            return z * 2
+
+    return f(n)
+
+
+def stars(x):
+    return [*(1, x), *[2]], (*"ab",)
+
+
+def loop_over_functions(x, k):
+    for name, f in (("s", math.sin), ("c", math.cos)):
+        if name == k:
+            return f(x)
+    raise KeyError(k)
+
+
+def loop_else(x):
+    s = 0.0
+    for i in range(3):
+        try_ = i
+        if i == 1:
+            pass
+        s += try_
+    else:
+        s *= x
+    return s
+
+
+def bits(v):
+    n = 0
+    while v:
+        v //= 2
+        n += 1
+    return n
+
+
+def nested_conditional(x):
+    return -x if x < 0 else x if x > 1 else None
+
+
+def rows_into(a):
+    out = np.empty_like(a)
+    for i, v in enumerate(a):
+        out[i] = v * i
+    return out
+
+
+def items_of_rows(a):
+    t = 0.0
+    for row in a:
+        for v in row:
+            t += v
+    return t
+
+
+PROGRAMS += [
+    (array_or_none, 1.0, 3),
+    (array_or_none, 1.0, 0),
+    (sum_of_arrays, 1.0, 3),
+    (sum_of_arrays, 1.0, 0),
+    (x3, 3),
+    (dict_rebound, 1.0),
+    (breaks_of_two_loops, 2, 6),
+    (returned_closure, 1.0),
+    (function_through_recursion, 1.0, True),
+    (function_through_recursion, 1.0, False),
+    (argmax_of_masked, np.arange(4.0)),
+    (annotated, 1.0),
+    (annotated, 0.0),
+    (tuple_grown, (1, 2.0)),
+    (tuple_default, 1),
+    (named_tuple_unpacked, 2.0),
+    (rebound_after_write, 1.0),
+    (slices_written, 1.0),
+    (state_through_function, 2.0),
+    (shared_unless_written, np.ones(2), True),
+    (chosen_def, 2),
+    (chosen_def, 5),
+    (stars, 1.0),
+    (loop_over_functions, 1.0, "c"),
+    (loop_over_functions, 1.0, "z"),
+    (loop_else, 2.0),
+    (bits, 9),
+    (nested_conditional, 0.5),
+    (nested_conditional, -2.0),
+    (rows_into, np.arange(3.0)),
+    (items_of_rows, np.ones((2, 3))),
+]

@@ -5,10 +5,11 @@ An operand whose shape only the running program knows is taken apart first, one 
 
 from __future__ import annotations
 
-from ..ir import Array, Scalar
+from ..ir import Array, Bool, Scalar
 from ..ops import control, elementwise
 from . import library
 from .control import Control, Unroll
+from .dependencies import Contents
 from .joins import several
 from .templates import Env
 from .values import (
@@ -225,6 +226,8 @@ class Expressions(Control):
     def _compare(self, node, a, b):
         op = node.attrs["op"]
         if op in ("is", "is not"):
+            if self._is_bool(a) and self._is_bool(b):
+                return Leaf(self.emit(elementwise.eq if op == "is" else elementwise.ne, a.node, b.node), True)
             return self.const(self.identical(a, b) == (op == "is"))
         if isinstance(a, Record) or isinstance(b, Record):
             found = self.compared(op, a, b)
@@ -240,9 +243,12 @@ class Expressions(Control):
         for x, y in ((a, b), (b, a)):
             if isinstance(x, Static) and not isinstance(y, Static):
                 return False
-            if isinstance(x, Leaf) and x.known and isinstance(x.node.value, bool) and isinstance(y, Leaf) and y.known:
-                return x.node.value is y.node.value
+            if isinstance(x, Leaf) and x.known and isinstance(x.node.value, bool) and not self._is_bool(y):
+                return False  # True and False are nothing but themselves
         self.error("`is` between values that are computed", "compare with ==")
+
+    def _is_bool(self, value: Value) -> bool:
+        return isinstance(value, Leaf) and value.py and value.type == Bool
 
     def getitem(self, value: Value, index: Value) -> Value:
         return self.apart(self._item, [value, index])
@@ -258,9 +264,24 @@ class Expressions(Control):
             if index.value not in value.keys:
                 self.emit(control.raise_, exception="KeyError", message=repr(index.value))
             return value.items[value.keys.index(index.value)]
+        if isinstance(value, Static) and isinstance(value.value, dict):
+            return self._static_item(value.value, index)
         if isinstance(value, Sequence) and isinstance(index, Leaf) and not index.known and self.unrollable:
             raise Unroll(self.unrollable[-1])
         return library.getitem(self, value, index)
+
+    def _static_item(self, table: dict, index: Value) -> Value:
+        """An item of a dict from outside, whose keys are no strings."""
+        if isinstance(index, Static):
+            key = index.value
+        elif isinstance(index, Leaf) and index.known:
+            key = index.node.value
+        else:
+            self.error("the key of this dict is known at run time only", "use a tuple, and a number as index")
+        if key not in table:
+            self.emit(control.raise_, exception="KeyError", message=repr(key).replace("{", "{{").replace("}", "}}"))
+        self.dependencies.append(Contents.of(table))
+        return self.constant_value(table[key])
 
     def _unpack(self, node, value):
         before, star, after = (node.attrs[k] for k in ("before", "star", "after"))

@@ -47,6 +47,7 @@ from .values import (
 _NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
 DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
 UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
+SETTLED = {"numpy", "scipy", *sys.stdlib_module_names}  # modules whose attributes nobody assigns
 # functions in Python of these are not compiled: their source is no part of what their makers promise
 FOREIGN = tuple(f"{Path(module.__file__).parent}{os.sep}" for module in (np, scipy))
 FOREIGN += tuple(m.__file__ for m in map(sys.modules.get, sys.stdlib_module_names) if getattr(m, "__file__", None))
@@ -143,7 +144,7 @@ class Objects(Records):
             found = getattr(obj, name)
         except AttributeError as error:
             self.error(str(error), "check the name", MyiaAttributeError)
-        if not isinstance(obj, (type, types.ModuleType)) or type(found) not in (type, types.FunctionType):
+        if not (isinstance(obj, types.ModuleType) and obj.__name__.split(".")[0] in SETTLED):
             self.dependencies.append(Attribute(obj, name, found))
         return self.constant_value(found)
 

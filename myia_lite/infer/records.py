@@ -10,6 +10,7 @@ import types
 from ..ir import MyiaAttributeError, MyiaValueError
 from . import library
 from .calls import Calls
+from .dependencies import Attribute
 from .joins import several
 from .values import Bound, Record, Sequence, Static, Value
 
@@ -111,6 +112,7 @@ class Records(Calls):
             self.error(f"'{cls.__name__}' object has no attribute '{name}'", "check the name", MyiaAttributeError)
         if isinstance(found, types.FunctionType) or hasattr(found, "__wrapped__"):
             return Bound(Static(found), (value,))
+        self.dependencies.append(Attribute(cls, name, found))
         return self.constant_value(found)
 
     # ---- classes -----------------------------------------------------------------------------------------------------
@@ -124,6 +126,8 @@ class Records(Calls):
             return Record(cls, tuple(self.bind(cls.__name__, _Fields(names=cls._fields), args, keywords, defaults)))
         if dataclasses.is_dataclass(cls):
             return self._construct_dataclass(cls, args, keywords)
+        if cls is super:
+            self.error("super() is not supported in compiled code", "name the class: Base.method(self)")
         self.error(
             f"an instance of {cls.__name__} cannot be made in compiled code",
             "make it a @dataclass(frozen=True) or a NamedTuple",
