@@ -1436,7 +1436,6 @@ PROGRAMS += [
     (array_or_none, 1.0, 0),
     (sum_of_arrays, 1.0, 3),
     (sum_of_arrays, 1.0, 0),
-    (x3, 3),
     (dict_rebound, 1.0),
     (breaks_of_two_loops, 2, 6),
     (returned_closure, 1.0),
