@@ -500,6 +500,23 @@ def test_inplace():
     check(lambda a, b: updated("@", a, b), N[:, :4], N[:, :4])
 
 
+def test_without_nan():
+    x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, 2.0]])
+    for f in (np.nansum, np.nanprod, np.nanmean):
+        for axis in (None, 0, 1):
+            check(lambda x, f=f, a=axis: f(x, axis=a), x)
+        check(lambda x, f=f: f(x, axis=0, keepdims=True), I)
+
+
+def test_facts_about_dtypes():
+    assert through(lambda: call(np.issubdtype, np.float32, np.floating)) is True
+    assert through(lambda x: call(np.isscalar, x), 2.0) is True
+    assert through(lambda x: call(np.finfo, np.float32) is np.finfo(np.float32), M) is True
+    check(lambda x: np.sinc(x), np.array([-1.5, 0.0, 0.25]))
+    check(lambda x: np.dstack([x, x]), M)
+    check(lambda x: np.dstack([x, x]), V)
+
+
 def test_sizes_of_one_source_need_no_guard():
     ctx = Tracing()
     x = Proxy(ctx, ctx.argument(M, unknown=True))

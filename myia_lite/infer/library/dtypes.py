@@ -10,7 +10,7 @@ import numpy as np
 from ...ir import FLOATS, INTS, Array, Scalar
 from ...ops import elementwise as E
 from ..values import Leaf, Sequence, Static
-from .registry import describe, fixed, require
+from .registry import describe, elaborates, fixed, require
 from .sizes import both, fact
 
 NUMPY = {
@@ -137,3 +137,35 @@ def leaf_of(ctx, v, what="an operand") -> Leaf:
         f"{what} of type {describe(v)} where an array or a number is needed",
         "pass an array, a number or a list of them",
     )
+
+
+# ---- facts about dtypes ----------------------------------------------------------------------------------------------
+@elaborates(np.dtype)
+def dtype_(ctx, dtype):
+    return Static(NUMPY[dtype_of(ctx, dtype)])
+
+
+@elaborates(np.finfo)
+def finfo(ctx, dtype):
+    name = dtype.type.dtype if isinstance(dtype, Leaf) else dtype_of(ctx, dtype)
+    if name not in FLOATS:
+        ctx.error(f"np.finfo of {NUMPY[name]}, which is no float dtype", "use np.iinfo")
+    return Static(np.finfo(NUMPY[name]))
+
+
+@elaborates(np.iinfo)
+def iinfo(ctx, type):
+    name = type.type.dtype if isinstance(type, Leaf) else dtype_of(ctx, type)
+    if name not in INTS:
+        ctx.error(f"np.iinfo of {NUMPY[name]}, which is no int dtype", "use np.finfo")
+    return Static(np.iinfo(NUMPY[name]))
+
+
+@elaborates(np.issubdtype)
+def issubdtype(ctx, arg1, arg2):
+    return ctx.const(bool(np.issubdtype(fixed(ctx, arg1, "a dtype"), fixed(ctx, arg2, "a dtype"))))
+
+
+@elaborates(np.isscalar)
+def isscalar(ctx, element):
+    return ctx.const(is_scalar(element) or (isinstance(element, Static) and np.isscalar(element.value)))

@@ -194,9 +194,7 @@ def bounds(ctx, s, n):
         if isinstance(e, int):
             return least(ctx, e, high) if e >= 0 else most(ctx, plus(ctx, n, e), low)
         moved = (
-            e
-            if is_dim(e)
-            else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
+            e if is_dim(e) else size(ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, node_of(ctx, n)), e))
         )
         return most(ctx, least(ctx, moved, high), low)
 

@@ -111,6 +111,16 @@ def hstack(ctx, tup):
     return joined(ctx, leaves, 0 if len(shape(ctx, leaves[0])) == 1 else 1)
 
 
+@elaborates(np.dstack)
+def dstack(ctx, tup):
+    out = []
+    for p in pieces(ctx, tup, "np.dstack"):
+        sizes = shape(ctx, p)
+        sizes = ((1, *(sizes or (1,))) if len(sizes) < 2 else sizes) + (1,) * (len(sizes) < 3)
+        out.append(ctx.leaf(reshape(ctx, p.node, sizes)))
+    return joined(ctx, out, 2)
+
+
 @elaborates(np.column_stack)
 def column_stack(ctx, tup):
     out = []

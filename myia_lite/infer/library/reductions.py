@@ -289,3 +289,33 @@ def trace(ctx, a, offset=0):
     from .creation import diagonal
 
     return sum_(ctx, diagonal(ctx, a, offset), -1)
+
+
+# ---- without NaN -----------------------------------------------------------------------------------------------------
+def _numbers(ctx, a, stand_in):
+    """The operand with `stand_in` for each NaN, and which elements are numbers."""
+    x = leaf_of(ctx, a).node
+    if not is_float(x.type):
+        return ctx.leaf(x), ctx.leaf(ctx.emit(E.eq, x, x))
+    known = ctx.emit(E.eq, x, x)
+    other = cast(ctx, ctx.const(stand_in).node, x.type.dtype)
+    return ctx.leaf(ctx.emit(E.select, known, x, other)), ctx.leaf(known)
+
+
+@elaborates(np.nansum)
+def nansum(ctx, a, axis=None, *, keepdims=False):
+    return sum_(ctx, _numbers(ctx, a, 0.0)[0], axis, keepdims=keepdims)
+
+
+@elaborates(np.nanprod)
+def nanprod(ctx, a, axis=None, *, keepdims=False):
+    return prod(ctx, _numbers(ctx, a, 1.0)[0], axis, keepdims=keepdims)
+
+
+@elaborates(np.nanmean)
+def nanmean(ctx, a, axis=None, *, keepdims=False):
+    numbers, known = _numbers(ctx, a, 0.0)
+    if not is_float(numbers.type):
+        return mean(ctx, a, axis, keepdims=keepdims)
+    count = cast(ctx, sum_(ctx, known, axis, keepdims=keepdims).node, numbers.type.dtype)
+    return ctx.leaf(ctx.emit(E.div, sum_(ctx, numbers, axis, keepdims=keepdims).node, count))

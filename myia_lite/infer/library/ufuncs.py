@@ -352,3 +352,13 @@ def isclose(ctx, a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
 def allclose(ctx, a, b, rtol=1e-05, atol=1e-08, equal_nan=False):
     near = isclose(ctx, a, b, rtol, atol, equal_nan)
     return ctx.leaf(whole(ctx, near.node), py=True)
+
+
+@elaborates(np.sinc)
+def sinc(ctx, x):
+    """sin(pi x) / (pi x), and 1 at 0, where the argument of the division is replaced."""
+    node = leaf_of(ctx, x).node
+    node = node if is_float(node.type) else cast(ctx, node, "f64")
+    small = cast(ctx, ctx.const(1.0e-20).node, node.type.dtype)
+    angle = ctx.emit(E.mul, ctx.emit(E.select, ctx.emit(E.eq, node, 0.0), small, node), math.pi)
+    return ctx.leaf(ctx.emit(E.div, ctx.emit(E.sin, angle), angle))
