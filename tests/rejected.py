@@ -515,11 +515,6 @@ def called_with_a_text_array(a):  # here
     return a
 
 
-@rejected(object(), kind=TypeError)
-def called_with_a_foreign_object(a):  # here
-    return 1.0
-
-
 @rejected(A.astype(np.float16), kind=TypeError)
 def called_with_float16(a):  # here
     return a + 1
