@@ -1463,3 +1463,15 @@ PROGRAMS += [
     (rows_into, np.arange(3.0)),
     (items_of_rows, np.ones((2, 3))),
 ]
+
+
+def arrays_in_a_list(x):
+    rows = [np.zeros(3) for _ in range(2)]
+    rows[1][2] = x
+    rows[0][:2] += 1.0
+    d = {"w": np.ones(2)}
+    d["w"][0] *= x
+    return rows, d
+
+
+PROGRAMS += [(arrays_in_a_list, 2.0)]

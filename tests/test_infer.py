@@ -303,9 +303,17 @@ def a_copy_by_index(a):
     return b
 
 
+def a_row_under_two_names(a):
+    rows = [np.zeros(3), np.ones(3)]
+    first = rows[0]
+    rows[0][1] = 2.0
+    return first, rows
+
+
 @pytest.mark.parametrize(
     "f",
     [
+        a_row_under_two_names,
         argument,
         augmented_argument,
         other_name,

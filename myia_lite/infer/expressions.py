@@ -176,6 +176,8 @@ class Expressions(Control):
         return new
 
     def _setitem(self, node, a, index, value):
+        if node.attrs.get("through") and isinstance(a, (Sequence, Mapping)):
+            return self._held_item(a, index, value)
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
             kind = {Sequence: "a tuple or a list", Mapping: "a dict", Record: "a record"}.get(type(a), "this value")
             self.error(f"assignment to an item of {kind}", "make a new one, or use an array")
@@ -190,6 +192,17 @@ class Expressions(Control):
             self.aliases.writable(a.node, self.span)
         new = library.setitem(self, a, index, value)
         return new if held else self._written(a, new)
+
+    def _held_item(self, a, index, value):
+        """The tuple, list or dict `a` that holds the array `a[index]`, after a write into that array."""
+        if isinstance(a, Mapping):
+            k = a.keys.index(index.value)
+        elif isinstance(index, Leaf) and index.known:
+            k = range(len(a.items))[index.node.value]
+        else:
+            self.error("which of these arrays is written to is known at run time only", "use one array of all of them")
+        items = (*a.items[:k], value, *a.items[k + 1 :])
+        return Mapping(a.keys, items) if isinstance(a, Mapping) else Sequence(items, a.kind)
 
     def _unary(self, node, a):
         op = node.attrs["op"]
