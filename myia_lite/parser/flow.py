@@ -11,7 +11,19 @@ import ast
 from collections import Counter
 from collections.abc import Sequence
 
-from .names import COMPREHENSIONS, FUNCTIONS, bindings, body, changed, free_names, parameters, root, same_scope, used
+from .names import (
+    COMPREHENSIONS,
+    FUNCTIONS,
+    bindings,
+    body,
+    changed,
+    free_names,
+    local_names,
+    parameters,
+    root,
+    same_scope,
+    used,
+)
 
 FALL, RETURN, BREAK, CONTINUE = "fall", "return", "break", "continue"
 NONE: frozenset[str] = frozenset()
@@ -27,7 +39,7 @@ class Flow:
 
     def __init__(self, function):
         self.function = function
-        self.locals = parameters(function) | {name for name, _ in bindings(body(function))}
+        self.locals = local_names(function)
         self._ends: dict[int, frozenset[str]] = {}
         self._changed: dict[int, frozenset[str]] = {}
         self.after: dict[int, frozenset[str]] = {}  # statement -> variables live after it
