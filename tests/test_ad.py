@@ -1,14 +1,16 @@
-"""Reverse mode on IR text: every order agrees with the numerical derivative of the order below."""
+"""Both modes on IR text: every order agrees with the numerical derivative of the order below, and the modes with each other."""
+
+import itertools
 
 import numpy as np
 import pytest
 
-from myia_lite.ad import expand
+from myia_lite.ad import Forward, expand
 from myia_lite.backends import get_backend
-from myia_lite.ir import Builder, Graph, Tuple, current, parse_text, verify
+from myia_lite.ir import Builder, Constant, Graph, Tuple, current, parse_text, verify
 from myia_lite.ops import PRIMITIVES
-from myia_lite.ops.control import get, grad
-from myia_lite.opt import simplify
+from myia_lite.ops.control import get, grad, jvp
+from myia_lite.opt import optimise, simplify
 
 PROGRAMS = {
     # s = x; while s < 10: if s < 3: s = s * x else: s = s + sin(s * x)
@@ -258,35 +260,119 @@ graph @apply(%h: $F, %x: f64) -> f64 {
 }
 
 
-def derivative(g: Graph) -> Graph:
-    """The graph x -> dg/dx, with a `grad` node still to be expanded."""
+def results(g: Graph) -> int:
+    return len(g.result_type.elems) if isinstance(g.result_type, Tuple) else 1
+
+
+def derivative(g: Graph, mode: str) -> Graph:
+    """The graph x -> dg/dx, with a `grad` or `jvp` node still to be expanded."""
     h = Graph(f"D{g.name}")
     (p,) = g.params
     x = h.parameter(p.type, p.name)
     with Builder(h):
-        results = len(g.result_type.elems) if isinstance(g.result_type, Tuple) else 1
-        return h.returns(get(current().emit(grad, x, graphs=(g,), wrt=(0,)), index=results))
+        one = Constant(1.0, p.type)
+        if mode == "forward":
+            both = current().emit(jvp, x, one, graphs=(g,), wrt=(0,))
+        elif mode == "reverse":
+            both = current().emit(grad, x, graphs=(g,), wrt=(0,))
+        else:
+            both = current().emit(grad, x, one, graphs=(g,), wrt=(0,), seeds=(0,))
+        return h.returns(get(both, index=results(g)))
 
 
 def simplified(g: Graph) -> Graph:
     return verify(simplify(verify(g)))
 
 
-def nth(text: str, order: int, pass_=verify):
+def nth(text: str, modes, pass_=verify):
+    """The derivative of the order len(modes), the innermost mode first."""
     g = verify(parse_text(text, PRIMITIVES))
-    for _ in range(order):
-        g = derivative(g)
+    for mode in modes:
+        g = derivative(g, mode)
     run = get_backend("interp").compile(pass_(expand(g, pass_)))
     return lambda x: run([np.float64(x)])[0]
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+WORDS = [w for order in (1, 2, 3) for w in itertools.product(("forward", "reverse"), repeat=order)] + [("seeded",), ("seeded", "forward", "seeded")]
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda w: "".join(m[0] for m in w))
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("pass_", [verify, simplified], ids=["literal", "simplified"])
-def test_order(name, order, pass_):
+def test_order(name, word, pass_):
     text, points = PROGRAMS[name]
-    lower, here = nth(text, order - 1), nth(text, order, pass_)
+    lower, here = nth(text, word[:-1], simplified), nth(text, word, pass_)
     for x in points:
         h = 1e-5
         numeric = (8 * (lower(x + h) - lower(x - h)) - (lower(x + 2 * h) - lower(x - 2 * h))) / (12 * h)
         assert here(x) == pytest.approx(numeric, rel=2e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_native(name):
+    """The four words of order two in compiled code."""
+    text, points = PROGRAMS[name]
+    for word in itertools.product(("forward", "reverse"), repeat=2):
+        g = verify(parse_text(text, PRIMITIVES))
+        for mode in word:
+            g = derivative(g, mode)
+        native = get_backend("llvm").compile(optimise(expand(g, simplified)))
+        for x in points:
+            assert native([x])[0] == pytest.approx(nth(text, word)(x), rel=1e-12)
+
+
+TAIL = """
+graph @f(%x: f64, %n: i64) -> f64 {
+  %c: bool = le(%n, 0)
+  %r: f64 = switch(%c) {
+    @stop() -> f64 {
+      return %x
+    }
+    @go() -> f64 {
+      %m: i64 = sub(%n, 1)
+      %s: f64 = sin(%x)
+      %y: f64 = call @f(%s, %m)
+      return %y
+    }
+  }
+  return %r
+}"""
+
+
+def test_tail_calls_stay_tail_calls():
+    g = Forward().jvp(parse_text(TAIL, PRIMITIVES), (0,))
+    calls = [(h, n) for h in verify(g).nested() for n in h.nodes if n.op.name == "call"]
+    assert len(calls) == 1 and all(h.result is n and h.nodes[-1] is n for h, n in calls)
+    y, y_dot = get_backend("interp").compile(g)([0.5, np.int64(20_000), 1.0])
+    assert 0 < y < 0.02 and 0 < y_dot < 0.02
+
+
+def test_what_does_not_vary_has_no_tangent():
+    """A loop whose counter and bound do not depend on x carries one tangent, and no zero is computed."""
+    text = """
+graph @f(%x: f64, %a: f64) -> f64 {
+  %y: f64 = loop(0, 1.0, %a) {
+    @L(%i: i64, %s: f64, %b: f64) -> f64 {
+      %c: bool = lt(%i, 3)
+      %r: f64 = switch(%c) {
+        @body() -> f64 {
+          %t: f64 = mul(%s, %x)
+          %d: f64 = mul(%b, %b)
+          %j: i64 = add(%i, 1)
+          %n: f64 = recur @L(%j, %t, %d)
+          return %n
+        }
+        @done() -> f64 {
+          %z: f64 = add(%s, %b)
+          return %z
+        }
+      }
+      return %r
+    }
+  }
+  return %y
+}"""
+    g = verify(Forward().jvp(parse_text(text, PRIMITIVES), (0,)))
+    (looped,) = (n for n in g.nodes if n.op.name == "loop")
+    assert [p.name for p in looped.graphs[0].params] == ["i", "s", "b", "s_dot"]
+    assert get_backend("interp").compile(g)([2.0, 3.0, 1.0]) == [8.0 + 3.0**8, 12.0]

@@ -12,6 +12,7 @@ from op_samples import SAMPLES, TIES, X1, X2, I, sample
 from straight_line import cotangents, zeros
 
 from myia_lite import backends
+from myia_lite.ad import Forward
 from myia_lite.backends import get_backend
 from myia_lite.backends.interp import compile
 from myia_lite.ir import (
@@ -41,6 +42,7 @@ NO_VALUE = SURFACE | {
     "guard": "raises; the machine knows where",
     "raise": "raises; the machine knows where",
     "grad": "expanded by ad",
+    "jvp": "expanded by ad",
 }
 NO_DERIVATIVE_RULE = {
     "call": "ad makes the reverse of the callee",
@@ -55,6 +57,7 @@ NO_DERIVATIVE_RULE = {
     "stack_push": "ad: its pullback is stack_pop",
     "stack_pop": "ad: its pullback is stack_push",
     "grad": "ad expands the inner one first",
+    "jvp": "ad expands the inner one first",
 }
 
 TYPED = [p for name, p in PRIMITIVES.items() if name not in SURFACE]
@@ -94,6 +97,8 @@ def test_every_primitive_is_complete(p):
     assert p.name in NO_VALUE or p.value
     ways = [w for w in (p.derivative, p.vjp, p.vjp_into, p.zero_derivative, NO_DERIVATIVE_RULE.get(p.name)) if w]
     assert len(ways) == 1, f"{p.name}: one derivative rule, or one reason why there is none"
+    ways = [w for w in (p.derivative, p.linear, p.jvp, p.zero_derivative, NO_DERIVATIVE_RULE.get(p.name)) if w]
+    assert len(ways) == 1, f"{p.name}: one rule for forward mode, or one reason why there is none"
     assert not p.elementwise or p.derivative or p.zero_derivative
     assert p.name in NO_VALUE or p.name in ON_DATA or SAMPLES.get(p.name), f"no samples of {p.name}"
 
@@ -264,6 +269,36 @@ def test_one_rule_for_both_modes(p, args, attrs):
         )
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(("p", "args", "attrs"), SMOOTH)
+def test_forward_is_reverse(p, args, attrs, known):
+    """To first order, for each argument alone and all together; to second order along all."""
+    rng = np.random.default_rng(3)
+    types = [type_of(a, known) for a in args]
+    value, first = (compile(graph_of(p, types, attrs, k)) for k in range(2))
+    (y,) = value(args)
+    (d,) = like([y], rng)
+    bars = first([*args, d])
+    floats = [k for k, a in enumerate(args) if a.dtype.kind == "f"]
+    near = {"rtol": 1e-4, "atol": 1e-4} if y.dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    dots = {k: rng.normal(size=args[k].shape)[()] for k in floats}
+    for wrt in dict.fromkeys([*((k,) for k in floats), tuple(floats)]):
+        forward = compile(verify(Forward().jvp(graph_of(p, types, attrs, 0), wrt)))
+        y2, y_dot = forward([*args, *(dots[k] for k in wrt)])
+        assert np.array_equal(y2, y) and y_dot.dtype == y.dtype and np.shape(y_dot) == np.shape(y)
+        expected = sum(np.sum(bars[floats.index(k)] * dots[k]) for k in wrt)
+        np.testing.assert_allclose(inner([d], [y_dot]), expected, **near)
+    if y.dtype == np.float32:
+        return
+    point = [*args, *dots.values()]
+    twice = compile(verify(Forward().jvp(Forward().jvp(graph_of(p, types, attrs, 0), tuple(floats)), tuple(floats))))
+    once = compile(Forward().jvp(graph_of(p, types, attrs, 0), tuple(floats)))
+    u = [rng.normal(size=a.shape)[()] if k in floats else None for k, a in enumerate(args)] + [None] * len(floats)
+    *_, y_dot_dot = twice([*point, *(u[k] for k in floats)])
+    along = difference(lambda x: np.asarray(once(x)[1]), point, u)
+    np.testing.assert_allclose(y_dot_dot, along, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize(("p", "args", "attrs"), [c for c in SMOOTH if c.values[0].name != "cast"])
 def test_f32_stays_f32(p, args, attrs):
     """No node of a derivative is wider, not even one that is multiplied by zero."""
@@ -278,6 +313,9 @@ def test_f32_stays_f32(p, args, attrs):
     assert y.dtype == np.float32
     for bar in compile(graph_of(p, [type_of(a) for a in args], attrs, 1))([*args, y]):
         assert bar.dtype == np.float32
+    floats = tuple(k for k, a in enumerate(args) if a.dtype.kind == "f")
+    for n in Forward().jvp(graph_of(p, [type_of(a) for a in args], attrs, 0), floats).nodes:
+        assert all(getattr(m.type, "dtype", None) != "f64" for m in (n, *n.args)), f"{n.op.name} has an f64"
 
 
 # ---- native lowerings ------------------------------------------------------------------------------------------------

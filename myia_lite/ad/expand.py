@@ -1,4 +1,4 @@
-"""Replaces the `grad` nodes of a program, innermost first."""
+"""Replaces the `grad` and `jvp` nodes of a program, innermost first."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from ..ir import Graph, callees, reachable
 from ..ops.control import call
+from .forward import Forward
 from .reverse import Reverse
 
 
 def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
-    """`entry` without `grad` nodes.  `simplify` (of a closed graph) runs before and after each differentiation: what an
-    order leaves unsimplified, the next one triples."""
-    reverse, done = Reverse(), {}
+    """`entry` without `grad` and `jvp` nodes.  `simplify` (of a closed graph) runs before and after each differentiation:
+    what an order leaves unsimplified, the next one triples."""
+    transforms = {"grad": Reverse().gradient, "jvp": Forward().jvp}
+    done: dict[tuple, Graph] = {}
     finished: set[Graph] = set()
 
     def visit(g: Graph) -> None:
@@ -23,15 +25,15 @@ def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
             visit(h)
         for h in g.nested():
             for n in h.nodes:
-                if n.op.name == "grad":
-                    key = n.graphs[0], n.attrs["wrt"]
+                if n.op.name in transforms:
+                    key = n.op, n.graphs[0], tuple(n.attrs.items())
                     if key not in done:
-                        done[key] = simplify(reverse.gradient(simplify(key[0]), key[1]))
+                        done[key] = simplify(transforms[n.op.name](simplify(key[1]), **n.attrs))
                     n.op, n.attrs, n.graphs = call, {}, (done[key],)
 
     visit(entry)
     return entry
 
 
-def has_grad(entry: Graph) -> bool:
-    return any(n.op.name == "grad" for g in reachable(entry) for h in g.nested() for n in h.nodes)
+def has_derivatives(entry: Graph) -> bool:
+    return any(n.op.name in ("grad", "jvp") for g in reachable(entry) for h in g.nested() for n in h.nodes)

@@ -134,32 +134,40 @@ class Reverse:
         self.sums = Sums()
         self.needs: dict[tuple, list[int]] = {}  # entry key -> array parameters that its backward pass reads
 
-    def gradient(self, g: Graph, wrt: tuple[int, ...]) -> Graph:
-        """The closed graph (arguments of g) -> (results of g…, gradient of the first in each parameter of `wrt`)."""
+    def gradient(self, g: Graph, wrt: tuple[int, ...], seeds: tuple[int, ...] | None = None) -> Graph:
+        """The closed graph (arguments of g) -> (results of g…, gradient of the first in each parameter of `wrt`).
+
+        With `seeds` it takes the cotangents of these results as further arguments.
+        """
         while True:
             self.entries, self.todo, self.grown = {}, [], False
-            out = self._gradient(g, wrt)
+            out = self._gradient(g, wrt, seeds)
             while self.todo:
                 self._function(self.todo.pop())
             if not self.grown:
                 return out
 
-    def _gradient(self, g, wrt):
+    def _gradient(self, g, wrt, seeds):
         primal = clone(g)
         body = Body(self, primal, {(primal.params[k], p) for k in wrt for p, _ in leaves(primal.params[k].type)})
         out = Graph(f"∇{g.name}", None, g.span)
         scope = Scope(None, {*primal.params, *primal.nodes}, out)
         adjoints = Adjoints(None, self.sums)
         with Builder(out):
-            first = (0,) if isinstance(primal.result.type, Tuple) else ()
-            if body.active(primal.result, first):
-                adjoints.add((primal.result, first), Constant(1.0, type_at(primal.result.type, first)))
+            several = isinstance(g.result_type, Tuple)
+            types = element_types(g.result_type)
+            given = [Parameter(out, types[k], "y_bar") for k in seeds or ()]
+            bars = given if seeds is not None else [Constant(1.0, types[0])]
+            for k, bar in zip((0,) if seeds is None else seeds, bars, strict=True):
+                path = (k,) if several else ()
+                body.give(adjoints, primal.result, path, bar)
             body.backward(scope, primal.nodes, adjoints)
             bars = [adjoints.get((primal.params[k], ())) or body.zero(scope, primal.params[k], ()) for k in wrt]
         backward, out.nodes = out.nodes, []
         forward = Clone()
         for p in primal.params:
             forward.nodes[p] = out.parameter(p.type, p.name, p.span)
+        out.params += given
         with Builder(out):
             body.forward(primal.nodes, out, forward)
             results = elements(forward.node(primal.result))

@@ -192,7 +192,7 @@ class Engine(Transforms):
                 for used in (*(a for n in inner.nodes for a in n.args), inner.result):
                     if used in places:
                         needs[g][used] = None
-                calls[g] += [n for n in inner.nodes if n.op in (control.call, control.grad)]
+                calls[g] += [n for n in inner.nodes if n.op in (control.call, control.grad, control.jvp)]
         grown = True
         while grown:
             grown = False
@@ -209,5 +209,6 @@ class Engine(Transforms):
                     n.args = tuple(own.get(a, a) for a in n.args)
                 inner.result = own.get(inner.result, inner.result)
             for n in calls[g]:
-                n.args = (*n.args, *(own[p] for p in needs[n.graphs[0]]))
+                end = len(n.args) - control.given(n)
+                n.args = (*n.args[:end], *(own[p] for p in needs[n.graphs[0]]), *n.args[end:])
         return tuple(places[p] for p in needs[entry])

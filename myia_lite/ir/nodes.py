@@ -131,6 +131,10 @@ class Primitive:
     `vjp(y_bar, y, *args, **attrs)`, for the others: the cotangent of each argument, None where it has none.
     `vjp_into(x_bar, y_bar, y, *args, **attrs)`, for those that read a part of argument 0, instead of `vjp`: the cotangent
     of argument 0 after adding this read's; the other arguments have none.  So no read costs a zero array.
+    `linear`, for forward mode: the arguments in which it is linear together (`...` at the end: and all after); the tangent
+    of the result is the primitive itself, applied to their tangents and to the other arguments as they are.
+    `jvp(dots, y, *args, **attrs)`, for forward mode of what is neither elementwise nor linear: the tangent of the result;
+    `dots` holds the tangent of each argument, None where it has none (there is at least one).
     `zero_derivative` says why the derivative is zero by mathematics; with none of these, to differentiate is an error.
     """
 
@@ -141,6 +145,8 @@ class Primitive:
     derivative: Callable[..., Any] | None = None
     vjp: Callable[..., Any] | None = None
     vjp_into: Callable[..., Any] | None = None
+    linear: tuple | None = None
+    jvp: Callable[..., Any] | None = None
     zero_derivative: str | None = None
     elementwise: bool = False
     effect: bool = False  # kept even where nobody uses its result

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ir import I64, Array, Constant, Scalar, constant, shape_of, shaped, with_dtype
 from .define import array, define, expect, is_index, same, sized
-from .elementwise import bit_and, cast, eq, floordiv, gt, logical_not, lt, minimum, mod, select
+from .elementwise import bit_and, cast, eq, floordiv, gt, logical_not, lt, maximum, minimum, mod, select
 
 
 def dims(x, axes=None) -> tuple[tuple, list]:
@@ -73,6 +73,7 @@ broadcast = define(
     "(axes=()) fills.  No size-1 stretching: reshape first",
     value=_broadcast,
     vjp=_broadcast_vjp,
+    linear=(0,),
 )
 iota = define(
     "iota",
@@ -146,6 +147,7 @@ reshape = define(
     "reshape[shape](x, *dyn), row-major; shape=() gives the scalar of a 1-element array",
     value=lambda x, *dyn, shape: np.array(x, order="C").reshape(_known(shape, dyn))[() if shape == () else ...],
     vjp=_reshape_vjp,
+    linear=(0,),
 )
 transpose = define(
     "transpose",
@@ -153,9 +155,15 @@ transpose = define(
     "transpose[perm](x): axis k of the result is axis perm[k] of x",
     value=lambda x, perm: np.array(x.transpose(perm), order="C"),
     vjp=lambda y_bar, y, x, perm: (transpose(y_bar, perm=inverse(perm)),),
+    linear=(0,),
 )
 concat = define(
-    "concat", _concat_type, "concat[axis](*xs)", value=lambda *xs, axis: np.concatenate(xs, axis), vjp=_concat_vjp
+    "concat",
+    _concat_type,
+    "concat[axis](*xs)",
+    value=lambda *xs, axis: np.concatenate(xs, axis),
+    vjp=_concat_vjp,
+    linear=(0, ...),
 )
 dim = define(
     "dim",
@@ -315,6 +323,7 @@ slice = define(
     "slice[steps, shape](x, *starts, *dyn): result[i…] = x[start + i * step, …]; steps are ints, not 0, maybe negative",
     value=_slice,
     vjp_into=lambda x_bar, y_bar, y, x, *args, steps, shape: slice_add(x_bar, y_bar, *args[: len(steps)], steps=steps),
+    linear=(0,),
 )
 slice_set = define(
     "slice_set",
@@ -322,6 +331,7 @@ slice_set = define(
     "slice_set[steps](x, v, *starts): x with v at the positions of a slice of v's size",
     value=_slice_set,
     vjp=_slice_set_vjp,
+    linear=(0, 1),
     in_place=True,
 )
 slice_add = define(
@@ -330,6 +340,7 @@ slice_add = define(
     "slice_add[steps](x, v, *starts): x with v added there",
     value=_slice_add,
     vjp=_slice_add_vjp,
+    linear=(0, 1),
     in_place=True,
 )
 elem = define(
@@ -338,6 +349,7 @@ elem = define(
     "elem(x, *indexes): one element",
     value=lambda x, *idx: x[idx],
     vjp_into=lambda x_bar, y_bar, y, x, *idx: add_elem(x_bar, y_bar, *idx),
+    linear=(0,),
 )
 set_elem = define(
     "set_elem",
@@ -345,6 +357,7 @@ set_elem = define(
     "set_elem(x, v, *indexes): x with one element replaced",
     value=_set_elem,
     vjp=_set_elem_vjp,
+    linear=(0, 1),
     in_place=True,
 )
 add_elem = define(
@@ -353,6 +366,7 @@ add_elem = define(
     "add_elem(x, v, *indexes): x with v added to one element",
     value=_add_elem,
     vjp=lambda y_bar, y, x, v, *idx: (y_bar, elem(y_bar, *idx), *[None] * len(idx)),
+    linear=(0, 1),
     in_place=True,
 )
 gather = define(
@@ -361,6 +375,7 @@ gather = define(
     "gather(x, *index_arrays), of one shape S, into the first k axes of x: shape S + x.shape[k:]",
     value=lambda x, *idx: x[idx],
     vjp_into=lambda x_bar, y_bar, y, x, *idx: scatter_add(x_bar, y_bar, *idx),
+    linear=(0,),
 )
 scatter_set = define(
     "scatter_set",
@@ -368,6 +383,7 @@ scatter_set = define(
     "scatter_set(x, v, *index_arrays): x with v (of gather's shape) written there; at repeats the last stays",
     value=_scatter_set,
     vjp=_scatter_set_vjp,
+    linear=(0, 1),
     in_place=True,
 )
 scatter_add = define(
@@ -376,6 +392,7 @@ scatter_add = define(
     "scatter_add(x, v, *index_arrays): x with v added there, repeats adding up",
     value=_scatter_add,
     vjp=lambda y_bar, y, x, v, *idx: (y_bar, gather(y_bar, *idx), *[None] * len(idx)),
+    linear=(0, 1),
     in_place=True,
 )
 
@@ -413,6 +430,16 @@ def _extremum_vjp(beaten):
     return rule
 
 
+def _extremum_jvp(beaten):
+    """The mean of the tangents of those that are not beaten."""
+
+    def rule(dots, y, x, axes):
+        best = logical_not(beaten(x, spread(y, x, axes)))
+        return reduce_sum(select(best, dots[0], 0.0), axes=axes) / reduce_sum(cast(best, dtype=x.type.dtype), axes=axes)
+
+    return rule
+
+
 def _next(x, times=None):
     """Row k + 1 of `x` in row k, times that row of `times` if given; in the last row 0."""
     shape, dyn = dims(x)
@@ -420,6 +447,14 @@ def _next(x, times=None):
     inside = broadcast(lt(k, last), *dyn, shape=shape, axes=(0,))
     rows = gather(x, minimum(k + 1, last))
     return select(inside, rows if times is None else rows * times, 0.0)
+
+
+def _previous(x):
+    """Row k - 1 of `x` in row k; in the first row 0."""
+    shape, dyn = dims(x)
+    k = iota(*dyn[: shape[0] is None], shape=shape[:1])
+    inside = broadcast(gt(k, 0), *dyn, shape=shape, axes=(0,))
+    return select(inside, gather(x, maximum(k - 1, 0)), 0.0)
 
 
 def _reduce_prod_vjp(y_bar, y, x, axes):
@@ -444,6 +479,12 @@ def _reduce_prod_vjp(y_bar, y, x, axes):
         shape, dyn = dims(moved)
         x_bar = reshape(x_bar, *dyn, shape=shape)
     return (transpose(x_bar, perm=inverse(perm)) if there_and_back else x_bar,)
+
+
+def _reduce_prod_jvp(dots, y, x, axes):
+    one = filled(1.0, y) if isinstance(y.type, Array) else Constant(1.0, y.type)
+    (others,) = _reduce_prod_vjp(one, y, x, axes)
+    return reduce_sum(dots[0] * others, axes=axes)
 
 
 def _first_axes_as_one(x, count):
@@ -474,12 +515,22 @@ def _recurrence_vjp(y_bar, y, a, b, reverse):
     return (_next(y, b_bar) if reverse else _next(b_bar, y), b_bar)
 
 
+def _recurrence_jvp(dots, y, a, b, reverse):
+    a_dot, b_dot = dots
+    gained = b_dot
+    if a_dot is not None:
+        gained = _next(y, a_dot) if reverse else _previous(a_dot * y)
+        gained = gained if b_dot is None else gained + b_dot
+    return recurrence(a, gained, reverse=reverse)
+
+
 reduce_sum = define(
     "reduce_sum",
     _reduce_type,
     "reduce_sum[axes](x), axes sorted; of no elements 0",
     value=lambda x, axes: np.sum(x, axes, dtype=x.dtype),
     vjp=lambda y_bar, y, x, axes: (spread(y_bar, x, axes),),
+    linear=(0,),
 )
 reduce_prod = define(
     "reduce_prod",
@@ -487,6 +538,7 @@ reduce_prod = define(
     "reduce_prod[axes](x); of no elements 1",
     value=lambda x, axes: np.prod(x, axes, dtype=x.dtype),
     vjp=_reduce_prod_vjp,
+    jvp=_reduce_prod_jvp,
 )
 reduce_max = define(
     "reduce_max",
@@ -494,9 +546,15 @@ reduce_max = define(
     "reduce_max[axes](x); NaN wins; ties share the cotangent equally; inference guards against no elements",
     value=lambda x, axes: np.max(x, axes),
     vjp=_extremum_vjp(lt),
+    jvp=_extremum_jvp(lt),
 )
 reduce_min = define(
-    "reduce_min", _reduce_type, "reduce_min[axes](x)", value=lambda x, axes: np.min(x, axes), vjp=_extremum_vjp(gt)
+    "reduce_min",
+    _reduce_type,
+    "reduce_min[axes](x)",
+    value=lambda x, axes: np.min(x, axes),
+    vjp=_extremum_vjp(gt),
+    jvp=_extremum_jvp(gt),
 )
 reduce_any = define(
     "reduce_any",
@@ -536,6 +594,7 @@ cumsum = define(
     "cumsum[axis, reverse](x): sums up to and including each element along an axis, or from it on",
     value=_cumsum,
     vjp=lambda y_bar, y, x, axis, reverse: (cumsum(y_bar, axis=axis, reverse=not reverse),),
+    linear=(0,),
 )
 
 
@@ -552,6 +611,7 @@ recurrence = define(
     "last b, y[k] = a[k] * y[k+1] + b[k].  The last row of a is not read",
     value=_recurrence,
     vjp=_recurrence_vjp,
+    jvp=_recurrence_jvp,
 )
 
 
@@ -571,10 +631,18 @@ def _matmul_vjp(y_bar, y, a, b, ta, tb):
     return (a_bar, b_bar)
 
 
+def _matmul_jvp(dots, y, a, b, ta, tb):
+    a_dot, b_dot = dots
+    left = None if a_dot is None else matmul(a_dot, b, ta=ta, tb=tb)
+    right = None if b_dot is None else matmul(a, b_dot, ta=ta, tb=tb)
+    return right if left is None else left if right is None else left + right
+
+
 matmul = define(
     "matmul",
     _matmul_type,
     "matmul[ta, tb](a, b): a @ b over the last two axes, each transposed first where ta, tb; leading axes agree",
     value=lambda a, b, ta, tb: np.matmul(a.swapaxes(-1, -2) if ta else a, b.swapaxes(-1, -2) if tb else b),
     vjp=_matmul_vjp,
+    jvp=_matmul_jvp,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import I64, Bool, Never, Stack, Tuple, compatible
+from ..ir import I64, Bool, Never, Stack, Tuple, compatible, is_float
 from .define import define, expect
 
 
@@ -126,17 +126,47 @@ raise_ = define(
 )
 
 
+def _results(g):
+    return g.result_type.elems if isinstance(g.result_type, Tuple) else (g.result_type,)
+
+
 def _grad_type(types, attrs, graphs):
-    """(f's results…, cotangent of each argument in `wrt`): see `ad`."""
     (g,) = graphs
-    _fits(g.params, types, f"@{g.name}")
-    results = g.result_type.elems if isinstance(g.result_type, Tuple) else (g.result_type,)
+    results, seeds = _results(g), attrs.get("seeds", ())
+    _fits(g.params, types[: len(types) - len(seeds)], f"@{g.name}")
+    for k, t in zip(seeds, types[len(types) - len(seeds) :], strict=True):
+        expect(compatible(t, results[k]), f"a cotangent of type {t} of a result of type {results[k]}")
     return Tuple((*results, *(g.params[k].type for k in attrs["wrt"])))
 
 
+def _jvp_type(types, attrs, graphs):
+    (g,) = graphs
+    wrt = attrs["wrt"]
+    _fits(g.params, types[: len(types) - len(wrt)], f"@{g.name}")
+    for k, t in zip(wrt, types[len(types) - len(wrt) :], strict=True):
+        expect(compatible(t, g.params[k].type), f"a tangent of type {t} of an argument of type {g.params[k].type}")
+    if g.result_type is Never:
+        return Never
+    return Tuple((*_results(g), *filter(is_float, _results(g))))
+
+
+# No back end knows what follows: `ad` expands it.
 grad = define(
     "grad",
     _grad_type,
     "grad[wrt] @g(args) -> (results of g…, gradient of its first result, a float scalar, in each argument of `wrt`); "
-    "`ad` expands it",
+    "grad[wrt, seeds] @g(args, cotangent of each result in `seeds`…): of these results together",
 )
+jvp = define(
+    "jvp",
+    _jvp_type,
+    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that is of floats…)",
+    effect=True,
+)
+
+
+def given(n) -> int:
+    """How many arguments of a derivative node stand after those of its callee: tangents or cotangents."""
+    if n.op.name == "jvp":
+        return len(n.attrs["wrt"])
+    return len(n.attrs.get("seeds", ())) if n.op.name == "grad" else 0

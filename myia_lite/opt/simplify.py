@@ -35,7 +35,7 @@ class Simplifier(Builder):
         for rule in self.rules.get(op.name, ()):
             if (better := rule(*args, **attrs)) is not None:
                 return better
-        if op.name in UNSHARED:
+        if op.name in UNSHARED or graphs:
             return super().emit(op, *args, graphs=graphs, type=type, span=span, name=name, **attrs)
         key = op, tuple(map(identity, args)), tuple(attrs.items())
         if "commutative" in op.facts:

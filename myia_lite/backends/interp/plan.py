@@ -102,7 +102,7 @@ class Plan:
         if n.op.value is None and n.op.name not in CONTROL:
             reason = (
                 "ad has not run"
-                if n.op.name == "grad"
+                if n.op.name in ("grad", "jvp")
                 else "inference has not run"
                 if n.type is None
                 else "it has no value"
