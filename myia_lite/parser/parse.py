@@ -95,7 +95,7 @@ def parse_function(fn: FunctionType) -> ParsedFunction:
 
 
 def parameter(fn: FunctionType, place: int | str) -> tuple[Span | None, str]:
-    """Where a function declares the parameter with this index or name, and its name; no span where there is no source."""
+    """Where a function declares the parameter with this index or name (None without a source), and its name."""
     try:
         node, file = function_source(fn)
     except (MyiaSyntaxError, MyiaTypeError):
