@@ -318,6 +318,15 @@ def test_braces_and_no_message():
     assert caught.value.args == ()
 
 
+def test_arguments_of_exceptions_are_as_raised():
+    g = Graph("f")
+    with Builder(g):
+        g.returns(raise_(constant(2.5), exception="ValueError", message=("two", 3, "{0}", "at {0}", None)))
+    with pytest.raises(ValueError) as caught:
+        interp.compile(g)([])
+    assert caught.value.args == ("two", 3, 2.5, "at 2.5", None)
+
+
 def test_exception_names_the_users_line():
     class Custom(ArithmeticError):
         pass

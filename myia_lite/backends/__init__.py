@@ -7,11 +7,14 @@ values (up to rounding) and in the exceptions they raise, and none writes into i
 
 from __future__ import annotations
 
+import builtins
 import importlib
+import linecache
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..ir import Graph, MyiaValueError
+from ..ir import Graph, MyiaValueError, Span
 
 Leaves = list[Any]  # NumPy arrays, and NumPy scalars for scalars; Python numbers are taken too
 
@@ -26,6 +29,27 @@ class Backend(Protocol):
         itself; it never is memory of the compiled program.  What the program raises arrives as that exception, with a
         note that names the user's file and line.  The function may be called by several threads at once.
         """
+
+
+def exception(attrs: dict[str, Any], values, span: Span | None) -> BaseException:
+    """The exception of a `guard` or `raise` with these attributes, for `values` as Python numbers."""
+    kind, message = attrs["exception"], attrs["message"]
+    if isinstance(kind, str):
+        kind = getattr(builtins, kind)
+    messages = message if isinstance(message, tuple) else () if message is None else (message,)
+    e = kind(*(_argument(m, values) for m in messages))
+    if span is not None:
+        source = linecache.getline(span.file, span.line).strip()
+        note = f'  File "{span.file}", line {span.line}, in compiled code'
+        e.add_note(f"{note}\n    {source}" if source else note)
+    return e
+
+
+def _argument(message, values):
+    if not isinstance(message, str):
+        return message
+    bare = re.fullmatch(r"\{(\d+)\}", message)
+    return values[int(bare[1])] if bare else message.format(*values)
 
 
 BACKENDS = {"interp": "the reference: slow, obviously right", "llvm": "native code for the CPU"}

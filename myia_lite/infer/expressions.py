@@ -327,27 +327,29 @@ class Expressions(Control):
             value = Record(value.value, ())
         if not (isinstance(value, Record) and issubclass(value.cls, BaseException)):
             self.error("only exceptions can be raised", "raise ValueError(…)")
-        template, leaves = "", []
-        texts = [self._shown(v, leaves, alone=len(value.items) == 1) for v in value.items]
-        template = texts[0] if len(texts) == 1 else f"({', '.join(texts)})" if texts else ""
+        leaves = []
+        args = tuple(self._shown(v, leaves) for v in value.items)
+        message = args[0] if len(args) == 1 and isinstance(args[0], str) else args or None
         cls = value.cls
         name = cls.__name__ if cls.__module__ == "builtins" else cls
-        self.emit(control.raise_, *leaves, exception=name, message=template)
+        self.emit(control.raise_, *leaves, exception=name, message=message)
 
-    def _shown(self, v, leaves, alone) -> str:
-        """An argument of an exception in its message, a template; its run-time numbers are added to `leaves`."""
+    def _shown(self, v, leaves) -> str | float | None:
+        """An argument of an exception: a number, or a template, whose run-time numbers are added to `leaves`."""
         if isinstance(v, Message):
             shift = len(leaves)
             leaves += v.values
             return renumbered(v.template, shift)
         if isinstance(v, Leaf) and isinstance(v.type, Scalar):
             if v.known and v.py:
-                return repr(v.node.value)
+                return v.node.value
             leaves.append(v)
             return f"{{{len(leaves) - 1}}}"
         if isinstance(v, Static):
-            text = v.value if alone and isinstance(v.value, str) else repr(v.value)
-            return str(text).replace("{", "{{").replace("}", "}}")
+            if v.value is None:
+                return None
+            text = v.value if isinstance(v.value, str) else repr(v.value)
+            return text.replace("{", "{{").replace("}", "}}")
         self.error("an exception takes strings and numbers", "format a message: f'…{x}…'")
 
     def raise_node(self, node, value):

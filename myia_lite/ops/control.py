@@ -112,8 +112,8 @@ guard = define(
     "guard",
     _guard_type,
     "guard[exception, message](ok, *values): where not ok, raise the built-in exception of that name, or that class.  "
-    "The message is a format string: {0}, {1:.3f} … stand for the values as Python numbers, {{ and }} for braces; "
-    "None: no message",
+    "The message is a format string: {0}, {1:.3f} … stand for the values as Python numbers, {{ and }} for braces, "
+    "and a bare {0} is the number itself; None: no message; a tuple: several arguments, messages or constants",
     effect=True,
     zero_derivative="no result",
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
 import sys
 
 import numpy as np
 
 from ...ir import Graph, Tuple
+from .. import exception
 from .plan import Block, Literal, Plan, Step, as_value
 
 MAX_CALLS = 400_000  # in progress at once; a few hundred bytes each
+DEEP = {"exception": "RecursionError", "message": "maximum recursion depth exceeded in compiled code"}
 
 
 def compile(graph: Graph):
@@ -75,7 +76,7 @@ def execute(block: Block, args: list):
         elif op == "call":
             calls += 1
             if calls > MAX_CALLS:
-                raise noted(RecursionError("maximum recursion depth exceeded"), step)
+                raise exception(DEEP, (), step.node.span)
             waiting.append((env, block, k))
             block, k = step.blocks[0], 0
             env = bind(block, fetch(step, env), {})
@@ -151,16 +152,4 @@ def resume(step: Step, env: dict, inner: Block, inner_env: dict) -> None:
 
 def error(step: Step, values: list) -> BaseException:
     """The exception of a guard or raise."""
-    exception, message = (step.node.attrs[k] for k in ("exception", "message"))
-    if isinstance(exception, str):
-        exception = getattr(builtins, exception)
-    if message is None:
-        return noted(exception(), step)
-    return noted(exception(message.format(*(v.item() if hasattr(v, "item") else v for v in values))), step)
-
-
-def noted(e: BaseException, step: Step) -> BaseException:
-    span = step.node.span
-    if span is not None:
-        e.add_note(f'  File "{span.file}", line {span.line}, in compiled code')
-    return e
+    return exception(step.node.attrs, [v.item() if hasattr(v, "item") else v for v in values], step.node.span)

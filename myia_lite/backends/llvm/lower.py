@@ -354,7 +354,7 @@ class Lowering(Context):
             kinds.append(t.dtype)
             self.store(x, self.context, CONTEXT_VALUES + 8 * k)
         errors = self.module.errors
-        errors.append((node.attrs["exception"], node.attrs["message"], tuple(kinds), node.span))
+        errors.append((node.attrs, tuple(kinds), node.span))
         self.b.store(i64(FIRST_ERROR + len(errors) - 1), self.context)
         self.b.branch(self.error)
 

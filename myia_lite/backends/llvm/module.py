@@ -41,7 +41,7 @@ class ModuleBuilder:
         self.module.triple, self.module.data_layout = jit.machine().triple, str(jit.machine().target_data)
         self.imports: dict[str, int] = {}  # symbols that live at an address of this process
         self.keep: list = []  # what those addresses belong to
-        self.errors: list[tuple] = []  # (exception, message, dtypes of the values, span) by error id - FIRST_ERROR
+        self.errors: list[tuple] = []  # (attributes, dtypes of the values, span) by error id - FIRST_ERROR
         self.functions: dict[Graph, ll.Function] = {}
         self.helpers: dict = {}
 

@@ -6,15 +6,14 @@ argument is its data pointer and all dims, an array result the object that holds
 
 from __future__ import annotations
 
-import builtins
 import ctypes
-import linecache
 import operator
 
 import llvmlite.ir as ll
 import numpy as np
 
 from ...ir import INTS, Array, Graph, Never, Scalar, Tuple, reachable
+from .. import exception
 from . import jit, runtime
 from .context import Context
 from .layout import (
@@ -224,16 +223,8 @@ class Program:
             raise MemoryError("out of memory in compiled code")
         if error == RECURSION_ERROR:
             raise RecursionError("maximum recursion depth exceeded in compiled code")
-        exception, message, dtypes, span = self._errors[error - FIRST_ERROR]
-        if isinstance(exception, str):
-            exception = getattr(builtins, exception)
-        shown = [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)]
-        e = exception() if message is None else exception(message.format(*shown))
-        if span is not None:
-            source = linecache.getline(span.file, span.line).strip()
-            note = f'  File "{span.file}", line {span.line}, in compiled code'
-            e.add_note(f"{note}\n    {source}" if source else note)
-        raise e
+        attrs, dtypes, span = self._errors[error - FIRST_ERROR]
+        raise exception(attrs, [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)], span)
 
 
 def _from_bits(bits: int, dtype: str):
