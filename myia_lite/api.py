@@ -70,7 +70,7 @@ class MyiaFunction:
             with self._lock:
                 program = self._programs.get(key)
                 if program is None or not program.current():
-                    program = self._programs[key] = _Program(self, *key)
+                    program = self._programs[key] = with_room(_Program, self, *key)
                     self.compilations += 1
         self._entry = program.entry or self._dispatch
         return program
@@ -164,6 +164,36 @@ class _Program:
             flat += leaves(v, t)
         given = [*flat, *self.inferred.captured]
         return rebuild(self.inferred.result, [apart(x, given) for x in self.run(given)])
+
+
+STACK = 64 << 20  # bytes, of which only what is used is ever taken
+_starting = threading.Lock()
+
+
+def with_room(make: Callable, *args):
+    """`make(*args)`, with the stack that a compiler needs: threads of the user's may have very little."""
+    if threading.current_thread() is threading.main_thread():
+        return make(*args)
+    out: list = []
+
+    def work():
+        try:
+            out.append((make(*args), None))
+        except BaseException as error:  # handed to the caller, whatever it is
+            out.append((None, error))
+
+    with _starting:
+        before = threading.stack_size(STACK)
+        try:
+            thread = threading.Thread(target=work, name="myia-compile")
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    thread.join()
+    ((made, error),) = out
+    if error is not None:
+        raise error
+    return made
 
 
 def apart(result, given):

@@ -42,7 +42,7 @@ from ..ir import (
     free_variables,
 )
 from ..ops.arrays import dim, reduce_sum
-from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
+from ..ops.control import call, case, get, guard, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, eq, gt, mul
 from .activity import Activity
@@ -164,7 +164,7 @@ class Reverse:
             body.backward(scope, primal.nodes, adjoints)
             bars = [adjoints.get((primal.params[k], ())) or body.zero(scope, primal.params[k], ()) for k in wrt]
         backward, out.nodes = out.nodes, []
-        forward = Clone()
+        forward = Forward()
         for p in primal.params:
             forward.nodes[p] = out.parameter(p.type, p.name, p.span)
         out.params += given
@@ -242,7 +242,7 @@ class Reverse:
         with Builder(e.backward):
             r = current().emit(case, e.backward.params[0], graphs=(frame,), type=e.backward.result_type)
             e.backward.returns(r)
-        forward = Clone(dict(zip(primal.params, e.forward.params, strict=True)))
+        forward = Forward(dict(zip(primal.params, e.forward.params, strict=True)))
         with Builder(e.forward):
             body.forward(primal.nodes, e.forward, forward)
             results = elements(forward.node(primal.result))
@@ -812,6 +812,16 @@ class CallPlan:
             both = current().emit(call, *map(env.node, n.args), graphs=(self.entry.forward,), span=n.span)
             count = bind_results(env, n, both)
             env.nodes["res", n, 0] = get(both, index=count)
+
+
+class Forward(Clone):
+    """Copies for a forward pass: there a check of a value's range is needed only where the value is."""
+
+    def apply(self, n: Apply, into: Graph) -> Apply:
+        new = super().apply(n, into)
+        if n.op is guard and n.attrs.get("range"):
+            new.attrs = {**n.attrs, "range": False}
+        return new
 
 
 # ---- helpers on graphs

@@ -17,6 +17,7 @@ class Demand:
         self.todo: list = []
         self.owner: dict[Node, Apply | None] = {}  # node -> the node in whose graph it stands
         self.entered: set = set()
+        self.checks: dict[Node, list[Apply]] = {}  # value -> the range checks that are needed where it is
         self._index(g, None)
         self.effects(g)
         self.whole(g.result)
@@ -43,6 +44,9 @@ class Demand:
         for n in g.nodes:
             inner = [self.effects(h) for h in n.graphs] if n.op.nests else []
             # a call may raise, or not return
+            if n.attrs.get("range") is False and not isinstance(n.args[1], Constant):
+                self.checks.setdefault(n.args[1], []).append(n)
+                continue
             if n.op.effect or n.op.name in ("call", "grad") or any(inner):
                 self.need(n)
                 found = True
@@ -79,6 +83,8 @@ class Demand:
     def node(self, n: Node) -> None:
         if (owner := self.owner.get(n)) is not None:
             self.need(owner)
+        for check in self.checks.get(n, ()):
+            self.need(check)
         if isinstance(n, Parameter):
             if n in self.loop_of:
                 entry, rounds, k = self.loop_of[n]

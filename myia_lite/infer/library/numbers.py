@@ -7,6 +7,7 @@ between versions of CPython is taken from the one that runs.
 from __future__ import annotations
 
 from ...ir import Constant
+from ...ops import control
 from ...ops import elementwise as E
 from ..values import Leaf, Static
 from .dtypes import cast, truncated
@@ -145,7 +146,10 @@ def overflow_checked(ctx, out, *inputs, message=FLOAT_POWER):
     ok = negated(ctx, fact(ctx.emit(E.isinf, out)))
     for x in inputs:
         ok = either(ctx, ok, negated(ctx, finite(ctx, x)))
-    require(ctx, "OverflowError", message, ok)
+    if ok is not True:
+        # a check of `out` itself: a derivative that does not need `out` does not need the check
+        ok = ctx.const(ok).node if isinstance(ok, bool) else ok
+        ctx.emit(control.guard, ok, out, exception="OverflowError", message=message, range=True)
     return out
 
 
