@@ -275,7 +275,7 @@ class Expressions(Control):
             if not (isinstance(index, Static) and isinstance(index.value, str)):
                 self.error("a dict is indexed by a string known at compile time", "use a tuple and a number")
             if index.value not in value.keys:
-                self.emit(control.raise_, exception="KeyError", message=repr(index.value))
+                self._no_key(index.value)
             return value.items[value.keys.index(index.value)]
         if isinstance(value, Static) and isinstance(value.value, dict):
             return self._static_item(value.value, index)
@@ -292,7 +292,7 @@ class Expressions(Control):
         else:
             self.error("the key of this dict is known at run time only", "use a tuple, and a number as index")
         if key not in table:
-            self.emit(control.raise_, exception="KeyError", message=repr(key).replace("{", "{{").replace("}", "}}"))
+            self._no_key(key)
         self.dependencies.append(Contents.of(table))
         return self.constant_value(table[key])
 
@@ -319,6 +319,11 @@ class Expressions(Control):
         return Leaf(self.emit(elementwise.add, k.node, 1), True)
 
     # ---- exceptions --------------------------------------------------------------------------------------------------
+    def _no_key(self, key):
+        """KeyError with the key itself, a string or a number."""
+        message = key.replace("{", "{{").replace("}", "}}") if isinstance(key, str) else (key,)
+        self.emit(control.raise_, exception="KeyError", message=message)
+
     def raises(self, value: Value):
         """`raise value`: ends the graph."""
         if several(value):
