@@ -20,7 +20,7 @@ from . import jit, libm
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
 LARGE = 1 << 20  # objects of at least as many bytes go through the pool
-SHALLOW = 256 << 10  # how much of the caller's stack a recursive program may use
+SHALLOW = 64 << 10  # how much of the caller's stack a recursive program may use: threads may have small ones
 DEEP = 256 << 20  # and how much it gets of its own: a million frames, and an endless recursion ends in a second
 POOL_SLOTS, POOL_BYTES = 16, 512 << 20
 
