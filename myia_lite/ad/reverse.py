@@ -255,7 +255,8 @@ class Body:
 
     def __init__(self, reverse: Reverse, primal: Graph, active: set[Leaf]):
         self.reverse, self.sums, self.active = reverse, reverse.sums, Activity(primal, active)
-        self.plans: dict[Apply, object] = {}
+        # a node on a path that several leaves of a loop share goes backward once for each, with residuals of its own
+        self.plans: dict[Apply, list] = {}
         self.residuals: dict[tuple, object] = {}  # ("res", node, j) -> type
 
     # ---- primal values in backward code
@@ -459,7 +460,7 @@ class Body:
         if not touched and not whole:
             return
         residual = Sum(f"r_{n.graphs[0].name}")
-        saved = {}
+        saved, variants = {}, {}
         for (h, g, sc, local, within), tag in zip(inner, tags, strict=True):
             with Builder(g):
                 out = []
@@ -475,15 +476,19 @@ class Body:
                     out.append(make(*fields, sum=tangent(v.type), tag=tag))
                 g.returns(tuple_of(*out))
             saved[h] = self.fill(sc, lambda k: g.parameter(self.key_type(k)))
-            residual.variants[tag] = tuple(p.type for p in g.params)
+            variants[tag] = tuple(p.type for p in g.params)
         graphs = [g for _, g, *_ in inner]
+        plans = self.plans.setdefault(n, [])
         if v is None and not any(saved.values()):
             both = current().emit(switch, self.value(scope, n.args[0]), graphs=graphs)
-            residual = None
+            plans.append(BranchPlan(None, saved, tags))
         else:
-            self.residuals["res", n, 0] = residual
-            both = current().emit(case, self.value(scope, ("res", n, 0)), graphs=graphs)
-        self.plans[n] = BranchPlan(residual, saved, tags)
+            k = next((k for k, p in enumerate(plans) if p.saved == saved and p.residual is not None), len(plans))
+            if k == len(plans):
+                residual.variants = variants
+                self.residuals["res", n, k] = residual
+                plans.append(BranchPlan(residual, saved, tags))
+            both = current().emit(case, self.value(scope, ("res", n, k)), graphs=graphs)
         for j, leaf in enumerate(touched):
             adjoints.set(leaf, get(both, index=j))
         if whole:
@@ -508,12 +513,15 @@ class Body:
         (header,) = n.graphs
         rounds, exits = sites(header)
         state = [(k, p) for k, q in enumerate(header.params) for p, _ in leaves(q.type) if self.active(q, p)]
-        plan = self.plans[n] = LoopPlan(rounds, exits)
+        plans = self.plans.setdefault(n, [])
+        plan = LoopPlan(rounds, exits, len(plans))
+        plans.append(plan)
         bars_of_state = self.exits(scope, n, plan, bars, adjoints, state)
         if rounds:
             bars_of_state = self.trips(scope, n, plan, adjoints, state, bars_of_state)
         for (k, p), bar in zip(state, bars_of_state, strict=True):
             self.give(adjoints, n.args[k], p, bar)
+        plan.same = next((p for p in plans[:-1] if p.agrees(plan)), None)
 
     def exits(self, scope, n, plan, bars, adjoints, state):
         """From the cotangents of the result to those of the state when the loop was left."""
@@ -539,7 +547,7 @@ class Body:
             keys = iter(range(10**9))
 
             def provide(k):
-                key = "res", n, next(keys)
+                key = "res", n, (plan.number, next(keys))
                 self.residuals[key] = self.key_type(k)
                 return self.value(scope, key)
 
@@ -562,8 +570,9 @@ class Body:
                 g.returns(tuple_of(*out, *state_bars(sc, local)))
             plan.saved[site] = self.fill(sc, lambda k: g.parameter(self.key_type(k)))
             plan.exit_sum.variants[f"exit{j}"] = tuple(p.type for p in g.params)
-        self.residuals["res", n, 0] = plan.exit_sum
-        both = current().emit(case, self.value(scope, ("res", n, 0)), graphs=[g for _, g, *_ in inner])
+        key = "res", n, (plan.number, 0)
+        self.residuals[key] = plan.exit_sum
+        both = current().emit(case, self.value(scope, key), graphs=[g for _, g, *_ in inner])
         for j, leaf in enumerate(touched):
             adjoints.set(leaf, get(both, index=j))
         return [get(both, index=len(touched) + j) for j in range(len(state))]
@@ -652,12 +661,13 @@ class Body:
             done.returns(tuple_of(*back.params[1:]))
         with Builder(back):
             back.returns(current().emit(switch, eq(stack_len(k), 0), graphs=(done, step)))
-        self.residuals["res", n, "stack"] = k.type
+        key = "res", n, (plan.number, "stack")
+        self.residuals[key] = k.type
         starts = []
         for leaf in leaves_in:
             bar = adjoints.get(leaf)
             starts.append(self.zero(scope, *leaf) if bar is None else bar)
-        both = current().emit(loop, self.value(scope, ("res", n, "stack")), *bars_of_state, *starts, graphs=(back,))
+        both = current().emit(loop, self.value(scope, key), *bars_of_state, *starts, graphs=(back,))
         for j, leaf in enumerate(leaves_in):
             adjoints.set(leaf, get(both, index=len(state) + j))
         return [get(both, index=j) for j in range(len(state))]
@@ -673,11 +683,14 @@ class Body:
                 bar = None if (n.args[k], p) in seen else adjoints.get((n.args[k], p))
                 accumulators.append(self.zero(scope, n.args[k], p) if bar is None else bar)
                 seen.add((n.args[k], p))
-        self.residuals["res", n, 0] = e.record
+        plans = self.plans.setdefault(n, [])
+        number = next((k for k, p in enumerate(plans) if p.entry is e), len(plans))
+        if number == len(plans):
+            plans.append(CallPlan(e))
+        self.residuals["res", n, number] = e.record
         env = [self.value(scope, n.args[k]) for k in e.env]
-        r = self.value(scope, ("res", n, 0))
+        r = self.value(scope, ("res", n, number))
         back = current().emit(call, r, *bars.values(), *accumulators, *env, graphs=(e.backward,))
-        self.plans[n] = CallPlan(e)
         seen = set()
         for j, (k, p) in enumerate(wanted):
             leaf = n.args[k], p
@@ -692,7 +705,7 @@ class Body:
         """Copy `nodes` into `into`; nodes with a plan also make their residuals."""
         for n in nodes:
             if n in self.plans:
-                self.plans[n].forward(self, n, into, env)
+                self.plans[n][0].forward(self, n, self.plans[n], into, env)
             else:
                 env.apply(n, into)
 
@@ -706,17 +719,20 @@ class Body:
 
 @dataclass(eq=False)
 class BranchPlan:
+    """What one backward pass over a switch or case reads of it."""
+
     residual: Sum | None
     saved: dict[Graph, list]
     tags: list[str]
 
-    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
-        if self.residual is None and not any(m in body.plans for h in n.graphs for m in h.nodes):
+    @staticmethod
+    def forward(body: Body, n: Apply, plans: list[BranchPlan], into: Graph, env: Clone) -> None:
+        used = [p for p in plans if p.residual is not None]
+        if not used and not any(m in body.plans for h in n.graphs for m in h.nodes):
             env.apply(n, into)
             return
-        extra = [] if self.residual is None else [self.residual]
-        out, graphs = Tuple((*element_types(n.type), *extra)), []
-        for h, tag in zip(n.graphs, self.tags, strict=True):
+        out, graphs = Tuple((*element_types(n.type), *(p.residual for p in used))), []
+        for h, tag in zip(n.graphs, plans[0].tags, strict=True):
             g = Graph(h.name, into, h.span)
             for p in h.params:
                 env.nodes[p] = g.parameter(p.type, p.name, p.span)
@@ -724,51 +740,70 @@ class BranchPlan:
                 body.forward(h.nodes, g, env)
                 g.result = env.node(h.result)
                 if g.result.type is not Never:
-                    r = [make(*[body.saved_value(env, k) for k in self.saved[h]], sum=s, tag=tag) for s in extra]
+                    r = [make(*[body.saved_value(env, k) for k in p.saved[h]], sum=p.residual, tag=tag) for p in used]
                     g.result = tuple_of(*elements(g.result), *r)
             g.result_type = out
             graphs.append(g)
         with Builder(into):
             both = current().emit(n.op, *map(env.node, n.args), graphs=graphs, type=out, span=n.span)
             count = bind_results(env, n, both)
-            if extra:
-                env.nodes["res", n, 0] = get(both, index=count)
+            for k, p in enumerate(plans):
+                if p.residual is not None:
+                    env.nodes["res", n, k] = get(both, index=count)
+                    count += 1
 
 
 @dataclass(eq=False)
 class LoopPlan:
+    """What one backward pass over a loop reads of it."""
+
     rounds: list[Site]
     exits: list[Site]
+    number: int
     saved: dict[Site, list] = field(default_factory=dict)
     exit_sum: Sum | None = None
     frame: object = None
+    same: LoopPlan | None = None  # an earlier one with the same residuals
 
-    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
+    def leaf(self, site: Site) -> list:
+        """What is saved at the leaf in the place of `site` (each pass has sites of its own)."""
+        return next(k for s, k in self.saved.items() if s.graph is site.graph)
+
+    def agrees(self, other: LoopPlan) -> bool:
+        if self.exit_sum or other.exit_sum or isinstance(self.frame, Sum) or self.frame != other.frame or self.same:
+            return False
+        return all(self.leaf(s) == keys for s, keys in other.saved.items())
+
+    def residuals(self, body: Body) -> list:
+        return [self.exit_sum] if self.exit_sum else [body.key_type(k) for s in self.exits for k in self.saved[s]]
+
+    @staticmethod
+    def forward(body: Body, n: Apply, plans: list[LoopPlan], into: Graph, env: Clone) -> None:
         (header,) = n.graphs
-        site_of = {s.graph: s for s in (*self.rounds, *self.exits)}
-        exit_tag = {s: f"exit{j}" for j, s in enumerate(self.exits)}
-        if self.exit_sum is not None:
-            residuals = [self.exit_sum]
-        else:
-            residuals = [body.key_type(k) for s in self.exits for k in self.saved[s]]
-        stack = [] if self.frame is None else [Stack(self.frame)]
-        out = Tuple((*element_types(n.type), *residuals, *stack))
+        own = [p for p in plans if p.same is None]
+        kind = {s.graph: (s, s in plans[0].rounds) for s in (*plans[0].rounds, *plans[0].exits)}
+        out = Tuple((*element_types(n.type), *(t for p in own for t in (*p.residuals(body), *p.stacks()))))
         new = Graph(header.name, into, header.span)
         env.graphs[header] = new
         for p in header.params:
             env.nodes[p] = new.parameter(p.type, p.name, p.span)
-        k = [new.parameter(t, "k") for t in stack]
+        k = {p: [new.parameter(t, "k") for t in p.stacks()] for p in own}
         new.result_type = out
 
         def region(h: Graph, g: Graph) -> None:
-            site = site_of.get(h)
+            site, again = kind.get(h, (None, False))
             tail = None if site else h.result
+            leaf = site.leaf if again else None
             with Builder(g):
-                leaf = site.leaf if site is not None and site in self.rounds else None
                 body.forward([m for m in h.nodes if m is not tail and m is not leaf], g, env)
-                if site is None and not (isinstance(tail, Apply) and tail.op.nests and tail.op.name != "loop"):
-                    g.result = env.apply(tail, g) if tail in h.nodes else env.node(tail)  # a `raise`
-                elif site is None:
+                if again:
+                    pushed = [stack_push(s, p.framed(body, site, env)) for p in own for s in k[p]]
+                    args = [*map(env.node, leaf.args), *pushed]
+                    g.result = current().emit(recur, *args, graphs=(new,), type=out, span=leaf.span)
+                elif site:
+                    saved = [x for p in own for x in (*p.left(body, site, env), *k[p])]
+                    g.result = tuple_of(*elements(env.node(site.leaf)), *saved)
+                elif isinstance(tail, Apply) and tail.op.name in ("switch", "case"):
                     graphs = []
                     for b in tail.graphs:
                         c = Graph(b.name, g, b.span)
@@ -777,41 +812,55 @@ class LoopPlan:
                         region(b, c)
                         graphs.append(c)
                     g.result = current().emit(tail.op, *map(env.node, tail.args), graphs=graphs, type=out, span=tail.span)
-                else:
-                    saved = [body.saved_value(env, key) for key in self.saved[site]]
-                    if leaf is not None:
-                        if isinstance(self.frame, Sum):
-                            frame = make(*saved, sum=self.frame, tag=f"trip{self.rounds.index(site)}")
-                        else:
-                            frame = tuple_of(*saved)
-                        pushed = [stack_push(s, frame) for s in k]
-                        g.result = current().emit(recur, *map(env.node, leaf.args), *pushed, graphs=(new,), type=out, span=leaf.span)
-                    else:
-                        if self.exit_sum is not None:
-                            saved = [make(*saved, sum=self.exit_sum, tag=exit_tag[site])]
-                        g.result = tuple_of(*elements(env.node(site.leaf)), *saved, *k)
+                else:  # it never returns
+                    g.result = env.apply(tail, g)
             g.result_type = out
 
         region(header, new)
         with Builder(into):
-            start = [stack_new(elem=self.frame) for _ in stack]
+            start = [stack_new(elem=p.frame) for p in own for _ in k[p]]
             both = current().emit(loop, *map(env.node, n.args), *start, graphs=(new,), type=out, span=n.span)
-            count = bind_results(env, n, both)
-            for j in range(len(residuals)):
-                env.nodes["res", n, j] = get(both, index=count + j)
-            if stack:
-                env.nodes["res", n, "stack"] = get(both, index=count + len(residuals))
+            at = bind_results(env, n, both)
+            for p in own:
+                keys = [*range(len(p.residuals(body))), *(["stack"] if k[p] else [])]
+                for key in keys:
+                    for q in plans:
+                        if q is p or q.same is p:
+                            env.nodes["res", n, (q.number, key)] = get(both, index=at)
+                    at += 1
+
+    def stacks(self) -> list:
+        return [] if self.frame is None else [Stack(self.frame)]
+
+    def framed(self, body: Body, site: Site, env: Clone) -> Node:
+        """The frame of a trip that goes round at `site`."""
+        saved = [body.saved_value(env, key) for key in self.leaf(site)]
+        if isinstance(self.frame, Sum):
+            number = next(j for j, s in enumerate(self.rounds) if s.graph is site.graph)
+            return make(*saved, sum=self.frame, tag=f"trip{number}")
+        return tuple_of(*saved)
+
+    def left(self, body: Body, site: Site, env: Clone) -> list[Node]:
+        """The residual of the exit at `site`."""
+        saved = [body.saved_value(env, key) for key in self.leaf(site)]
+        if self.exit_sum is None:
+            return saved
+        number = next(j for j, s in enumerate(self.exits) if s.graph is site.graph)
+        return [make(*saved, sum=self.exit_sum, tag=f"exit{number}")]
 
 
 @dataclass(eq=False)
 class CallPlan:
+    """What one backward pass over a call reads of it."""
+
     entry: Entry
 
-    def forward(self, body: Body, n: Apply, into: Graph, env: Clone) -> None:
+    @staticmethod
+    def forward(body: Body, n: Apply, plans: list[CallPlan], into: Graph, env: Clone) -> None:
         with Builder(into):
-            both = current().emit(call, *map(env.node, n.args), graphs=(self.entry.forward,), span=n.span)
-            count = bind_results(env, n, both)
-            env.nodes["res", n, 0] = get(both, index=count)
+            for k, p in enumerate(plans):
+                both = current().emit(call, *map(env.node, n.args), graphs=(p.entry.forward,), span=n.span)
+                env.nodes["res", n, k] = get(both, index=bind_results(env, n, both))
 
 
 class Forward(Clone):
