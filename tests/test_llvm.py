@@ -439,7 +439,10 @@ def test_writes_do_not_show_elsewhere():
 
 
 def test_results_share_no_memory():
-    f = program("graph @f(%x: f64[?]) -> (f64[?], f64[?]) { %y: f64[?] = add(%x, 1.0) %r: (f64[?], f64[?]) = tuple(%y, %y) return %r }")
+    f = program(
+        "graph @f(%x: f64[?]) -> (f64[?], f64[?]) { %y: f64[?] = add(%x, 1.0) %r: (f64[?], f64[?]) = "
+        "tuple(%y, %y) return %r }"
+    )
     a, b = f([np.zeros(3)])
     a[0] = 5.0
     assert b[0] == 1.0
@@ -497,7 +500,10 @@ def test_a_loop_copies_once_what_is_used_later():
 
 
 def test_sizes_out_of_reason():
-    f = program("graph @f(%n: i64, %m: i64) -> f64[?,?] { %y: f64[?,?] = broadcast[shape=(None, None), axes=()](3.0, %n, %m) return %y }")
+    f = program(
+        "graph @f(%n: i64, %m: i64) -> f64[?,?] { %y: f64[?,?] = broadcast[shape=(None, None), axes=()](3.0, "
+        "%n, %m) return %y }"
+    )
     for n, m in ((10**12, 10**12), (-5, 7), (2**62, 1), (-1, -1)):
         with pytest.raises(MemoryError):
             f([n, m])
@@ -547,7 +553,7 @@ def test_an_exception_names_the_users_line():
     g = Graph("f")
     with Builder(g, Span(__file__, 1, 0, 1, 5)):
         g.returns(raise_(constant(2.5), exception=Custom, message="no"))
-    with pytest.raises(Custom, match="^no") as caught:
+    with pytest.raises(Custom, match=r"^no") as caught:
         llvm.compile(g)([])
     assert f'File "{__file__}", line 1' in caught.value.__notes__[0]
     assert "The native back end" in caught.value.__notes__[0]
@@ -562,7 +568,7 @@ def test_an_exception_names_the_users_line():
 def test_errors_free_everything():
     f = program(GUARD)
     size = []
-    for k in range(40):
+    for _ in range(40):
         with pytest.raises(ValueError):
             f([-1, 0.0, False, 2_000_000])
         size.append(resident())
@@ -656,7 +662,10 @@ def test_signatures_without_native_form():
     f = program("graph @f(%x: f32) -> f32 { return %x }")
     assert llvm.native_entry(f, ["float"], "float", slow) is None
     assert llvm.native_entry(f, ["scalar"], "scalar", slow)(np.float32(2)) == 2
-    assert llvm.native_entry(program("graph @f(%x: f64) -> () { %r: () = tuple() return %r }"), ["float"], None, slow)(1.0) is None
+    assert (
+        llvm.native_entry(program("graph @f(%x: f64) -> () { %r: () = tuple() return %r }"), ["float"], None, slow)(1.0)
+        is None
+    )
 
 
 # ---- threads, dumps --------------------------------------------------------------------------------------------------

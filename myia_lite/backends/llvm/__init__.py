@@ -1,8 +1,9 @@
 """Native code for the CPU, through LLVM.
 
 In comes a typed entry graph; each closed graph becomes a function, its local graphs basic blocks, arrays and records
-counted heap objects.  Out goes a callable on leaves, and for flat signatures a built-in function that reads its arguments
-itself.  Guaranteed: no Python runs inside; nothing leaks, on errors neither; the code holds no mutable state of its own.
+counted heap objects.  Out goes a callable on leaves, and for flat signatures a built-in function that reads its
+arguments itself.  Guaranteed: no Python runs inside; nothing leaks, on errors neither; the code holds no mutable state
+of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What lowering rules of primitives may use: the builder, the values of nodes, fresh and shared arrays.
 
-A rule gets a `Context` and a node, emits at `ctx.b` and returns the node's value.  It may end blocks and begin others: what
-follows is emitted where `ctx.b` then stands.
+A rule gets a `Context` and a node, emits at `ctx.b` and returns the node's value.  It may end blocks and begin others:
+what follows is emitted where `ctx.b` then stands.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Context:
                 size = i64(known)
                 continue
             known = None
-            pair = self.b.call(self.intrinsic("llvm.umul.with.overflow.i64", ll.LiteralStructType([I64, I1]), [I64, I64]), [size, d])
+            pair = self.b.call(
+                self.intrinsic("llvm.umul.with.overflow.i64", ll.LiteralStructType([I64, I1]), [I64, I64]), [size, d]
+            )
             size, over = self.b.extract_value(pair, 0), self.b.extract_value(pair, 1)
             bad = over if bad is None else self.b.or_(bad, over)
         if bad is not None:
@@ -78,7 +80,8 @@ class Context:
         return obj
 
     def take(self, node: Node) -> ArrayValue:
-        """Argument 0 of an in-place primitive, consumed: an array that nobody else holds (a copy where needed), owned."""
+        """Argument 0 of an in-place primitive, consumed: an array that nobody else holds (a copy where
+        needed), owned."""
         raise NotImplementedError
 
     def share(self, array: ArrayValue, t: Array, dims) -> ArrayValue:

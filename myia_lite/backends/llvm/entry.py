@@ -1,15 +1,16 @@
 """The way in from Python without Python: a built-in function, itself machine code, for programs of flat signature.
 
-It checks the types of its arguments, reads them out of the objects, runs the program and makes the result.  Whatever it does
-not take as it stands (keywords, other types or layouts, an int beyond 64 bits) goes to the fallback, a Python callable.
-Kinds: "float", "int", "bool" for Python's own; "scalar" for a NumPy scalar, "array" for an array, of the IR type's dtype.
+It checks the types of its arguments, reads them out of the objects, runs the program and makes the result. Whatever
+it does not take as it stands (keywords, other types or layouts, an int beyond 64 bits) goes to the fallback, a Python
+callable.
+Kinds: "float", "int", "bool" for Python's own; "scalar" for a NumPy scalar, "array" for an array, of the IR type's
+dtype.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import operator
 
 import numpy as np
 
@@ -22,9 +23,23 @@ PYTHON = {"float": "f64", "int": "i64", "bool": "bool"}
 MEMORY = {"bool": "i8", "i32": "i32", "i64": "i64", "f32": "float", "f64": "double"}
 WORK = 1 << 12  # from as many elements in its arguments on a program without loops runs without the GIL
 SMALL = 1 << 16  # results up to so many bytes are copied into memory of NumPy's, larger ones handed over
-API = ["PyFloat_FromDouble", "PyLong_FromLongLong", "PyLong_AsLongLongAndOverflow", "PyBool_FromLong", "PyObject_Vectorcall", "PyTuple_New", "PyTuple_SetItem", "PyEval_SaveThread", "PyEval_RestoreThread", "PyCapsule_New", "Py_IncRef", "Py_DecRef"]
+API = [
+    "PyFloat_FromDouble",
+    "PyLong_FromLongLong",
+    "PyLong_AsLongLongAndOverflow",
+    "PyBool_FromLong",
+    "PyObject_Vectorcall",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
+    "PyCapsule_New",
+    "Py_IncRef",
+    "Py_DecRef",
+]
 NUMPY_API = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
-TYPE, VALUE, NDIM, DIMS, DESCR, FLAGS, ITEM = 8, 16, 24, 32, 56, 64, 24  # offsets in objects: of a float, an ndarray, a tuple
+# offsets in objects: of a float, an ndarray, a tuple
+TYPE, VALUE, NDIM, DIMS, DESCR, FLAGS, ITEM = 8, 16, 24, 32, 56, 64, 24
 
 
 class _MethodDef(ctypes.Structure):
@@ -36,7 +51,8 @@ FASTCALL_KEYWORDS = 0x80 | 0x2
 
 @functools.cache
 def supported() -> bool:
-    """Do objects lie in memory as this file believes?  (Not in a debug build, nor on an interpreter other than CPython.)"""
+    """Do objects lie in memory as this file believes?  (Not in a debug build, nor on an interpreter other
+    than CPython.)"""
     if object.__basicsize__ != 16 or not hasattr(ctypes.pythonapi, "PyObject_Vectorcall"):
         return False
 
@@ -65,10 +81,19 @@ _CTYPES = {"f64": ctypes.c_double, "f32": ctypes.c_float, "i64": ctypes.c_int64,
 @functools.cache
 def _api() -> dict[str, int]:
     found = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in API}
-    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
     table = ctypes.cast(get(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     found.update((name, table[k]) for name, k in NUMPY_API.items())
-    objects = {"ty_float": float, "ty_int": int, "ty_array": np.ndarray, "py_True": True, "py_False": False, "py_None": None}
+    objects = {
+        "ty_float": float,
+        "ty_int": int,
+        "ty_array": np.ndarray,
+        "py_True": True,
+        "py_False": False,
+        "py_None": None,
+    }
     objects |= {"np_True": np.True_, "np_False": np.False_}
     for d, dtype in NUMPY.items():
         objects[f"descr_{d}"], objects[f"ty_{d}"] = dtype, dtype.type
@@ -79,7 +104,8 @@ def _api() -> dict[str, int]:
 def native_entry(program: Program, python_types, result_kind, fallback, name: str = "compiled"):
     """A built-in function that calls `program`, or None where its signature has no native form.
 
-    `python_types` has the kind of each parameter; `result_kind` is a kind, a tuple of kinds (the result is a tuple), or None.
+    `python_types` has the kind of each parameter; `result_kind` is a kind, a tuple of kinds (the result is a
+    tuple), or None.
     """
     if not supported():
         return None
@@ -256,7 +282,9 @@ class _Entry:
 
     def tuple(self, made) -> None:
         """A failure to make one of the items has set the exception: drop the others."""
-        missing = functools.reduce(lambda m, n: self.let(f"or i1 {m}, {n}"), [self.let(f"icmp eq ptr {x}, null") for x in made], "false")
+        missing = functools.reduce(
+            lambda m, n: self.let(f"or i1 {m}, {n}"), [self.let(f"icmp eq ptr {x}, null") for x in made], "false"
+        )
         bad, good, fill = self.label(), self.label(), self.label()
         self.do(f"br i1 {missing}, label %{bad}, label %{good}")
         self.lines.append(f"{good}:")
@@ -296,9 +324,10 @@ class _Entry:
         return self.let(f"call ptr @wrap(ptr {obj}, i32 {t.rank}, ptr {dims}, i64 {size}, ptr @descr_{t.dtype})")
 
 
-_OBJECTS = (["ty_float", "ty_int", "ty_array", "py_True", "py_False", "py_None", "np_True", "np_False"]) + functools.reduce(
-    operator.add, ([f"descr_{d}", f"ty_{d}"] for d in NUMPY)
-)
+_OBJECTS = [
+    *("ty_float", "ty_int", "ty_array", "py_True", "py_False", "py_None", "np_True", "np_False"),
+    *(f"{kind}_{d}" for d in NUMPY for kind in ("descr", "ty")),
+]
 _MODULE = (
     "\n".join(f"@{name} = external global i8" for name in _OBJECTS)
     + f"""
@@ -330,7 +359,8 @@ entry:
   %small = icmp ule i64 %bytes, {SMALL}
   br i1 %small, label %copy, label %adopt
 copy:
-  %c = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr null, i32 0, ptr null)
+  %c = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr null,
+  i32 0, ptr null)
   %cn = icmp eq ptr %c, null
   br i1 %cn, label %free, label %fill
 fill:
@@ -342,7 +372,8 @@ free:
   call void @rt_dispose(ptr %obj)
   ret ptr %c
 adopt:
-  %a = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr %data, i32 1281, ptr null)
+  %a = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr %data,
+  i32 1281, ptr null)
   %an = icmp eq ptr %a, null
   br i1 %an, label %no, label %own
 own:

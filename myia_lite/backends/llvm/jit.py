@@ -52,7 +52,8 @@ def assembly(module: llvm.ModuleRef) -> str:
 
 
 def link(module: llvm.ModuleRef, imports: dict[str, int], exports, name: str):
-    """The module's code in this process: a mapping from exported names to addresses; the code lives as long as it does."""
+    """The module's code in this process: a mapping from exported names to addresses; the code lives as long
+    as it does."""
     library = llvm.JITLibraryBuilder().add_ir(module).add_current_process()
     for symbol, address in imports.items():
         library.import_symbol(symbol, address)

@@ -1,8 +1,9 @@
 """How values of each IR type live in LLVM: in registers, and in memory.
 
 A value in registers is a small Python object over LLVM values (a plain LLVM value for a scalar, a Python tuple for a
-tuple).  `parts(t)` is the flat list of LLVM types that a value of type `t` becomes at a call, a phi or in memory; `flatten`
-and `unflatten` go there and back.  Only what the type does not say is passed: an array's known dims are constants.
+tuple).  `parts(t)` is the flat list of LLVM types that a value of type `t` becomes at a call, a phi or in memory;
+`flatten` and `unflatten` go there and back.  Only what the type does not say is passed: an array's known dims are
+constants.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def i64(n: int):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayValue:
-    """`obj` is the counted heap object, null where the memory is borrowed from outside; `data` the first element, row-major."""
+    """`obj` is the counted heap object, null where the memory is borrowed from outside; `data` the first
+    element, row-major."""
 
     obj: Any
     data: Any
@@ -42,7 +44,8 @@ class ArrayValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackValue:
-    """The first `length` frames of the buffer `obj` (null: an empty stack); of a stack of units only the length exists."""
+    """The first `length` frames of the buffer `obj` (null: an empty stack); of a stack of units only the
+    length exists."""
 
     obj: Any
     length: Any
@@ -51,7 +54,8 @@ class StackValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SumValue:
-    """A sum that mentions itself is one pointer, `box`; any other a tag and slots that its variants share by LLVM type."""
+    """A sum that mentions itself is one pointer, `box`; any other a tag and slots that its variants share by
+    LLVM type."""
 
     box: Any
     tag: Any
@@ -193,7 +197,9 @@ def load_parts(b: ll.IRBuilder, pointer, types) -> list:
     """The parts in the struct at `pointer`."""
     out = []
     for k, p in enumerate(types):
-        v = b.load(b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)), typ=memory(p))
+        v = b.load(
+            b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)), typ=memory(p)
+        )
         out.append(b.trunc(v, I1) if p == I1 else v)
     return out
 

@@ -23,7 +23,9 @@ def result_type(t: Type) -> ll.Type:
 def declare(m: ModuleBuilder, g: Graph) -> ll.Function:
     """f(context, parts of the arguments…) -> parts of the results; arguments are given away."""
     args = [PTR, *(p for x in g.params for p in parts(x.type))]
-    fn = ll.Function(m.module, ll.FunctionType(result_type(g.result_type), args), m.module.get_unique_name(f"g.{g.name}"))
+    fn = ll.Function(
+        m.module, ll.FunctionType(result_type(g.result_type), args), m.module.get_unique_name(f"g.{g.name}")
+    )
     fn.linkage, fn.calling_convention = "internal", "fastcc"
     fn.attributes.add("nounwind")
     m.functions[g] = fn
@@ -189,7 +191,9 @@ class Lowering(Context):
         b = self.b
         sp = b.call(self.intrinsic("llvm.stacksave.p0", PTR, []), [])
         go, over = self.block("go"), self.block("overflow")
-        b.cbranch(b.icmp_unsigned("<", sp, self.load(self.context, CONTEXT_LIMIT, PTR)), over, go).set_weights([1, 100000])
+        b.cbranch(b.icmp_unsigned("<", sp, self.load(self.context, CONTEXT_LIMIT, PTR)), over, go).set_weights(
+            [1, 100000]
+        )
         b.position_at_end(over)
         b.store(i64(RECURSION_ERROR), self.context)
         b.branch(self.error)
@@ -221,7 +225,8 @@ class Lowering(Context):
         return {c for n in nodes for c in self.ownership.counted(n)}
 
     def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
-        """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is released."""
+        """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is
+        released."""
         last, plan, end = self.ownership.last[g], self.plans[g], tail(g)
         unused = [c for c in owned if c not in last]
         self.drop(unused)
@@ -246,7 +251,7 @@ class Lowering(Context):
                 self.b.unreachable()
                 return
             self.define(node, value)
-            fresh = [c for c in self.ownership.counted(node)]
+            fresh = self.ownership.counted(node)
             self.drop(c for c in fresh if c not in last)
             owned |= {c for c in fresh if c in last}
         self.dying, self.reads = owned, Counter(self.ownership.counted(g.result))
@@ -372,4 +377,18 @@ RULES = {
     "stack_pop": sums.stack_pop,
     "stack_len": sums.stack_len,
 }
-LOWERED = frozenset({*RULES, *JUMPS, "tuple", "get", *arrays.RULES, *scalars.RULES, "cast", "powi", "polygamma", *libm.INTRINSIC, *libm.SYMBOL})
+LOWERED = frozenset(
+    {
+        *RULES,
+        *JUMPS,
+        "tuple",
+        "get",
+        *arrays.RULES,
+        *scalars.RULES,
+        "cast",
+        "powi",
+        "polygamma",
+        *libm.INTRINSIC,
+        *libm.SYMBOL,
+    }
+)

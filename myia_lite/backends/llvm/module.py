@@ -122,4 +122,3 @@ class ModuleBuilder:
         g.global_constant = True
         self.imports[name] = a.ctypes.data
         return Symbol(g)
-

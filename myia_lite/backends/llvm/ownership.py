@@ -1,9 +1,9 @@
 """Who releases what, and when: the facts behind reference counting.
 
-The unit is the *cell*: the non-tuple value that a node defines, or one component of the tuple that it defines; `tuple` and
-`get` only rename cells.  Each counted cell is owned by the path on which it is defined.  Its last use in a graph moves it, if
-that use consumes it; a use before the last retains it.  A branch owns what dies at its switch; a loop borrows what it uses
-from outside, and its trip owns its parameters.
+The unit is the *cell*: the non-tuple value that a node defines, or one component of the tuple that it defines;
+`tuple` and `get` only rename cells.  Each counted cell is owned by the path on which it is defined.  Its last use in a
+graph moves it, if that use consumes it; a use before the last retains it.  A branch owns what dies at its switch; a
+loop borrows what it uses from outside, and its trip owns its parameters.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class CallGraph:
         calls = {g: self._calls(g) for g in self.graphs}
         self.component = _components(self.graphs, calls)
         self.recursive = {
-            g for g in self.graphs if g in calls[g] or any(h is not g and self.component[h] == self.component[g] for h in self.graphs)
+            g
+            for g in self.graphs
+            if g in calls[g] or any(h is not g and self.component[h] == self.component[g] for h in self.graphs)
         }
         raising = {g for g in self.graphs if g in self.recursive or self._raises(g)}
         while True:
@@ -128,7 +130,13 @@ class CallGraph:
     def _calls(self, g: Graph) -> set[Graph]:
         if not self.jumps[g]:
             return set(callees(g))
-        return {h for sub in g.nested() for n in sub.nodes if n.op.name == "call" and n not in self.jumps[g] for h in n.graphs}
+        return {
+            h
+            for sub in g.nested()
+            for n in sub.nodes
+            if n.op.name == "call" and n not in self.jumps[g]
+            for h in n.graphs
+        }
 
     @staticmethod
     def _raises(g: Graph) -> bool:

@@ -64,7 +64,8 @@ def build(graph: Graph) -> ModuleBuilder:
 
 
 def optimised(m: ModuleBuilder):
-    """LLVM's form of a module.  Unrolling doubles the time of compilation for a few percent of speed: large programs, as those
+    """LLVM's form of a module.  Unrolling doubles the time of compilation for a few percent of speed: large
+    programs, as those
     of higher derivatives, do without."""
     text = str(m.module)
     return jit.optimise(jit.parse(text), unroll=text.count("\n") < LARGE)
@@ -104,7 +105,9 @@ class _Entry(Context):
         b = self.b
         if isinstance(t, Array):
             data = self.load(self.args, 8 * at, PTR)
-            dims = tuple(i64(d) if d is not None else self.load(self.args, 8 * (at + 1 + k), I64) for k, d in enumerate(t.shape))
+            dims = tuple(
+                i64(d) if d is not None else self.load(self.args, 8 * (at + 1 + k), I64) for k, d in enumerate(t.shape)
+            )
             return ArrayValue(NULL, data, dims, t)
         if t.dtype == "bool":
             return b.icmp_unsigned("!=", self.load(self.args, 8 * at, I64), i64(0))
@@ -173,7 +176,9 @@ class _Entry(Context):
 
 def _unbounded(node, graph: Graph) -> bool:
     """Arrays made from numbers have any size; recursion takes any time."""
-    return node.op.name == "call" or (isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params))
+    return node.op.name == "call" or (
+        isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params)
+    )
 
 
 class Program:
@@ -183,7 +188,9 @@ class Program:
         self.params = [p.type for p in graph.params]
         self.results = results_of(graph)
         # may it run long on small arguments?
-        self.long = any(n.op.name == "loop" or _unbounded(n, graph) for g in reachable(graph) for h in g.nested() for n in h.nodes)
+        self.long = any(
+            n.op.name == "loop" or _unbounded(n, graph) for g in reachable(graph) for h in g.nested() for n in h.nodes
+        )
         with jit.LOCK:
             m = build(graph)
             imports = dict(m.imports)

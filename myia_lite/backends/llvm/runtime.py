@@ -4,11 +4,14 @@ A call's *context* is a struct on the stack of its entry function:
     0: the id of the error that was raised, or 0      8..40: the values in its message
     40: the first of the live objects of this call    48: how far down the stack may grow (null: anywhere)
 A heap object has a header:
-    0: reference count    8: bytes allocated    16: `children(obj, &worklist)`, which drops what the object holds, or null
-    24, 32: the next live object of the call, and the pointer that points here     40, 48: length and capacity of a stack
-All objects of a call are linked, so that an error can return at once and the entry function frees what is left.  Objects
-never cross threads within a call: counts are not atomic.  The pool is shared by threads and guarded by a try-lock: where
-it is taken, malloc and free do the work, so that no thread, and no forked child, ever waits.
+    0: reference count        8: bytes allocated
+    16: `children(obj, &worklist)`, which drops what the object holds, or null
+    24, 32: the next live object of the call, and the pointer that points here
+    40, 48: length and capacity of a stack
+
+All objects of a call are linked, so that an error can return at once and the entry function frees what is left.
+Objects never cross threads within a call: counts are not atomic.  The pool is shared by threads and guarded by a
+try-lock: where it is taken, malloc and free do the work, so that no thread, and no forked child, ever waits.
 """
 
 from __future__ import annotations
@@ -316,7 +319,8 @@ done:
   ret ptr %new
 }}
 
-; a buffer with the first `len` frames of `obj` (null: none) that nobody else holds and that has room for one more, for the
+; a buffer with the first `len` frames of `obj` (null: none) that nobody else holds and that has room for one
+; more, for the
 ; reference to `obj`; `retain(obj)` counts the references in the frames of a copy, null where frames hold none
 define ptr @rt_push_slow(ptr %ctx, ptr %obj, i64 %len, i64 %size, ptr %children, ptr %retain) {{
 entry:
@@ -505,7 +509,8 @@ done:
   ret i64 %result
 }}
 
-; run body(args, results, limit) of a recursive program.  A shallow recursion needs no stack of its own; one that turns out
+; run body(args, results, limit) of a recursive program.  A shallow recursion needs no stack of its own; one
+; that turns out
 ; deep starts again on one (programs are pure), and later calls at once (`flag`)
 define i64 @rt_recursive(ptr %body, ptr %flag, ptr %args, ptr %res) {{
   %known = load atomic i32, ptr %flag monotonic, align 4
@@ -527,7 +532,17 @@ done:
   ret i64 %error
 }}
 """
-EXPORTS = ("rt_alloc", "rt_free", "rt_unique", "rt_push_slow", "rt_detach", "rt_end", "rt_recursive", "rt_dispose", "rt_capsule_dispose")
+EXPORTS = (
+    "rt_alloc",
+    "rt_free",
+    "rt_unique",
+    "rt_push_slow",
+    "rt_detach",
+    "rt_end",
+    "rt_recursive",
+    "rt_dispose",
+    "rt_capsule_dispose",
+)
 _library = None
 
 
@@ -537,7 +552,9 @@ def addresses() -> dict[str, int]:
     with jit.LOCK:
         if _library is None:
             get_pointer = ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p).value
-            _library = jit.link(jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime")
+            _library = jit.link(
+                jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime"
+            )
         return {name: _library[name] for name in EXPORTS} | libm.addresses()
 
 
