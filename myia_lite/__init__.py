@@ -11,6 +11,18 @@
 """
 
 from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
+from .derivatives import (
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_jacobian,
+    vjp,
+)
 from .ir import (
     MyiaAttributeError,
     MyiaError,
@@ -34,6 +46,16 @@ __all__ = [
     "MyiaTypeError",
     "MyiaValueError",
     "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
     "myia",
+    "stop_gradient",
     "value_and_grad",
+    "value_and_jacobian",
+    "vjp",
 ]

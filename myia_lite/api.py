@@ -158,11 +158,12 @@ class _Program:
         if owner.backend == "llvm" and not keywords:
             self.entry = adapter(self.run, self.inferred, None if always else self.current, owner._dispatch, owner.__name__)
 
-    def call(self, args: tuple, keywords: dict):
+    def call(self, args: tuple, keywords: dict, captured=None):
+        """`captured`: what to take for the arrays from outside, instead of what they hold now."""
         flat: list = []
         for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
             flat += leaves(v, t)
-        given = [*flat, *self.inferred.captured]
+        given = [*flat, *(self.inferred.captured if captured is None else captured)]
         return rebuild(self.inferred.result, [apart(x, given) for x in self.run(given)])
 
 
@@ -301,7 +302,7 @@ def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> 
     >>> grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 5.0})
     {'a': 5.0, 'b': 2.0}
     """
-    return _transform("grad", f, argnums, has_aux)
+    return transformed("grad", f, argnums, has_aux)
 
 
 def value_and_grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
@@ -311,14 +312,15 @@ def value_and_grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = 
     >>> value_and_grad(lambda x: x * x)(3.0)
     (9.0, 6.0)
     """
-    return _transform("value_and_grad", f, argnums, has_aux)
+    return transformed("value_and_grad", f, argnums, has_aux)
 
 
 grad.__myia_transform__ = "grad"  # what inference calls them
 value_and_grad.__myia_transform__ = "value_and_grad"
 
 
-def _transform(kind, f, argnums, has_aux) -> GradFunction:
+def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False) -> GradFunction:
+    """The compiled function that a transform makes of f; compiled code knows the transform by `kind`."""
     for a in argnums if isinstance(argnums, tuple) else (argnums,):
         if not isinstance(a, (int, str)) or isinstance(a, bool):
             raise MyiaTypeError(f"argnums is {argnums!r}", remedy="an index, a parameter's name, or a tuple of these")

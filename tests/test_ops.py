@@ -43,6 +43,7 @@ NO_VALUE = SURFACE | {
     "raise": "raises; the machine knows where",
     "grad": "expanded by ad",
     "jvp": "expanded by ad",
+    "stop_gradient": "removed by ad",
 }
 NO_DERIVATIVE_RULE = {
     "call": "ad makes the reverse of the callee",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir import Graph, callees, reachable
-from ..ops.control import call
+from ..ops.control import call, stop_gradient
 from .forward import Forward
-from .reverse import Reverse
+from .reverse import Reverse, substitute
 
 
 def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
@@ -32,7 +32,21 @@ def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
                     n.op, n.attrs, n.graphs = call, {}, (done[key],)
 
     visit(entry)
+    for g in reachable(entry):
+        go_on(g)
     return entry
+
+
+def go_on(g: Graph) -> None:
+    """What `stop_gradient` stopped goes on, now that everything is differentiated."""
+    stops = {n: n.args[0] for h in g.nested() for n in h.nodes if n.op is stop_gradient}
+    if not stops:
+        return
+    for n, a in stops.items():  # in order: the argument of one may be another
+        stops[n] = stops.get(a, a)
+    for h in g.nested():
+        h.nodes = [n for n in h.nodes if n not in stops]
+    substitute(g, stops)
 
 
 def has_derivatives(entry: Graph) -> bool:

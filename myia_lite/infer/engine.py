@@ -12,9 +12,9 @@ from typing import Any
 from ..ir import Graph, Node, Parameter, reachable
 from ..ops import control
 from .abstract import Tagged, returnable
+from .directional import Directional
 from .joins import End, several
 from .templates import Template, Tree, Union, parts
-from .transforms import Transforms
 from .values import Leaf, Static, Value
 
 NESTING = 20_000  # frames of the walk: each call under way takes some twenty
@@ -69,7 +69,7 @@ def infer(
         return Engine(error_model, parse).program(function, tuple(arguments), tuple(keywords))
 
 
-class Engine(Transforms):
+class Engine(Directional):
     """All of inference."""
 
     def program(self, function, arguments, keywords) -> Inferred:

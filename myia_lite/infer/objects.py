@@ -152,8 +152,8 @@ class Objects(Records):
     def call_object(self, obj, args, keywords) -> Value:
         if obj is REPLACE or obj is dataclasses.replace:
             return self._replaced(args, keywords)
-        if getattr(obj, "__myia_transform__", None) in ("grad", "value_and_grad"):
-            return self.transformed(obj.__myia_transform__, args, keywords)
+        if isinstance(kind := getattr(obj, "__myia_transform__", None), str):
+            return self.transform(kind, args, keywords)
         if hasattr(obj, "__myia_transformed__"):
             kind, function, argnums, has_aux = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), argnums, has_aux), args, keywords)

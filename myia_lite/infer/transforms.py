@@ -21,7 +21,7 @@ class Transforms(Objects):
     """Calls of differentiated functions."""
 
     def transformed(self, kind: str, args, keywords) -> Value:
-        """`grad(f, argnums=0, has_aux=False)`."""
+        """`grad(f, argnums=0, has_aux=False)`, and others of the same parameters."""
         signature = inspect.Signature(
             [
                 inspect.Parameter("function", inspect.Parameter.POSITIONAL_OR_KEYWORD),
@@ -52,6 +52,8 @@ class Transforms(Objects):
             return self.over(
                 function, lambda f: self.call_transformed(Transformed(t.kind, f, t.argnums, t.has_aux), args, keywords)
             )
+        if t.kind not in ("grad", "value_and_grad"):
+            return self.directional(t, args, keywords)
         names = [k for k, _ in keywords]
         values = [function, *args, *(v for _, v in keywords)]
         chosen = t.argnums if isinstance(t.argnums, tuple) else (t.argnums,)

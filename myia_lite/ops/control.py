@@ -163,6 +163,12 @@ jvp = define(
     "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that is of floats…)",
     effect=True,
 )
+stop_gradient = define(
+    "stop_gradient",
+    lambda types, attrs, graphs: types[0],
+    "stop_gradient(x): x, without derivatives",
+    zero_derivative="asked for by the program",
+)
 
 
 def given(n) -> int:

@@ -1,0 +1,236 @@
+"""Derivatives beyond the gradient: along directions, against cotangents, and whole Jacobians, in either mode.
+
+Each works on the same functions as `grad`, in Python and inside compiled code, and on functions that take derivatives
+themselves.  A tangent or cotangent has the structure of its value: its float leaves, and None in the place of anything
+else; None in the place of a float means zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .api import GradFunction, transformed
+from .infer import abstract, leaves, rebuild
+from .infer.templates import Dyn, Ident, Tree
+from .ir import is_float
+
+NONE = Tree(("static", Ident(None)))
+
+
+def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
+    """(f(*primals), its derivative along `tangents`), by forward mode, at about twice the cost of f.
+
+    primals, tangents: a tuple or list with one item for each argument of f; a tangent has the structure of its argument,
+    None where that has no floats (or where the tangent is zero).
+    has_aux: f returns (value, aux), and the result is (value, tangent, aux).
+
+    Raises MyiaTypeError where a tangent does not fit its argument.
+
+    >>> import math
+    >>> from myia_lite import jvp
+    >>> jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 0.5))
+    (12.0, 5.5)
+    """
+    return _at("jvp", f, has_aux)(primals, tangents)
+
+
+def vjp(f: Callable, *primals, has_aux: bool = False) -> tuple:
+    """(f(*primals), pullback): `pullback(cotangent)` gives a tuple with the cotangent of each argument, by reverse mode.
+
+    The pullback may be called any number of times; it holds copies of `primals` and of the arrays that f captures, and
+    runs f again each time.  Inside compiled code it holds the values themselves.
+    has_aux: f returns (value, aux), and the result is (value, pullback, aux).
+
+    Raises MyiaTypeError where the cotangent does not fit the value.
+
+    >>> from myia_lite import vjp
+    >>> y, pullback = vjp(lambda x, y: (x * y, x + y), 3.0, 4.0)
+    >>> y, pullback((1.0, 0.0)), pullback((0.0, 2.0))
+    ((12.0, 7.0), (4.0, 3.0), (2.0, 2.0))
+    """
+    value = _at("value", f, has_aux)(*primals)
+    pull = AtAPoint(_at("pullback", f, has_aux), primals)
+    pull.prepare(float_part(value[0] if has_aux else value))
+    return (value[0], pull, value[1]) if has_aux else (value, pull)
+
+
+def linearize(f: Callable, *primals, has_aux: bool = False) -> tuple:
+    """(f(*primals), f_jvp): `f_jvp(*tangents)` is the derivative of f at `primals` along `tangents`, by forward mode.
+
+    Like `vjp`'s pullback, f_jvp holds copies and runs f again.
+    has_aux: f returns (value, aux), and the result is (value, f_jvp, aux).
+
+    >>> from myia_lite import linearize
+    >>> y, f_jvp = linearize(lambda x: x * x, 3.0)
+    >>> y, f_jvp(1.0), f_jvp(2.0)
+    (9.0, 6.0, 12.0)
+    """
+    value = _at("value", f, has_aux)(*primals)
+    linear = AtAPoint(_at("linear", f, has_aux), primals)
+    linear.prepare(*map(float_part, primals))
+    return (value[0], linear, value[1]) if has_aux else (value, linear)
+
+
+def jacfwd(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """The Jacobian of f by forward mode: a compiled function of the same arguments, one program that loops over the inputs.
+
+    For each float leaf of the result and each of the arguments an array of the shape of the one followed by that of the
+    other, in the structure of the result and inside it that of the argument.
+    argnums, has_aux: as for `grad`; f may return any structure with floats in it.
+
+    >>> import numpy as np
+    >>> from myia_lite import jacfwd
+    >>> jacfwd(lambda x: np.array([x[0] * x[1], x[0] + x[1], x[1] * x[1]]))(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [1., 1.],
+           [0., 6.]])
+    """
+    return transformed("jacfwd", f, argnums, has_aux)
+
+
+def jacrev(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """Like `jacfwd`, by reverse mode: one program that loops over the outputs.
+
+    >>> import numpy as np
+    >>> from myia_lite import jacrev
+    >>> jacrev(lambda x: {"sum": x.sum(), "first": x[0]})(np.array([2.0, 3.0]))
+    {'sum': array([1., 1.]), 'first': array([1., 0.])}
+    """
+    return transformed("jacrev", f, argnums, has_aux)
+
+
+def jacobian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """Like `jacfwd`, by forward mode where f has at most as many inputs as outputs, else by reverse mode.
+
+    >>> import numpy as np
+    >>> from myia_lite import jacobian
+    >>> jacobian(lambda x, a: a * x, argnums=(0, 1))(np.array([2.0, 3.0]), 5.0)
+    (array([[5., 0.],
+           [0., 5.]]), array([2., 3.]))
+    """
+    return transformed("jacobian", f, argnums, has_aux)
+
+
+def value_and_jacobian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """Like `jacobian`, but the result is (value, Jacobian), or ((value, Jacobian), aux).
+
+    >>> from myia_lite import value_and_jacobian
+    >>> value_and_jacobian(lambda x: (x, x * x))(3.0)
+    ((3.0, 9.0), (1.0, 6.0))
+    """
+    return transformed("value_and_jacobian", f, argnums, has_aux)
+
+
+def hessian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+    """The second derivatives of f, by forward over reverse mode: the `jacfwd` of the `jacrev`.
+
+    >>> import numpy as np
+    >>> from myia_lite import hessian
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([2.0, 3.0]))
+    array([[6., 4.],
+           [4., 0.]])
+    """
+    return transformed("hessian", f, argnums, has_aux)
+
+
+def hvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):
+    """The Hessian of f at `primals` times `tangents`, by forward over reverse mode, without forming the Hessian.
+
+    f returns one float.  Of one primal the product has its structure; of several it is a tuple with an item for each.
+    has_aux: f returns (loss, aux); the aux is dropped.
+
+    >>> import numpy as np
+    >>> from myia_lite import hvp
+    >>> hvp(lambda x: x[0] ** 2 * x[1], (np.array([2.0, 3.0]),), (np.array([1.0, 0.0]),))
+    array([6., 4.])
+    """
+    return _at("hvp", f, has_aux)(primals, tangents)
+
+
+def stop_gradient(x):
+    """x (a copy, of arrays), as something that does not vary: derivatives of all orders and both modes are zero there.
+
+    >>> from myia_lite import grad, stop_gradient
+    >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    3.0
+    """
+    return copied(x)
+
+
+jvp.__myia_transform__ = "jvp"  # what inference calls them
+vjp.__myia_transform__ = "vjp"
+linearize.__myia_transform__ = "linearize"
+jacfwd.__myia_transform__ = "jacfwd"
+jacrev.__myia_transform__ = "jacrev"
+jacobian.__myia_transform__ = "jacobian"
+value_and_jacobian.__myia_transform__ = "value_and_jacobian"
+hessian.__myia_transform__ = "hessian"
+hvp.__myia_transform__ = "hvp"
+stop_gradient.__myia_transform__ = "stop_gradient"
+
+
+@functools.lru_cache(512)
+def _kept(kind, f, has_aux) -> GradFunction:
+    return transformed(kind, f, 0, has_aux)
+
+
+def _at(kind: str, f: Callable, has_aux: bool) -> GradFunction:
+    """The compiled function for a transform at a point; the same for the same f, so that it is compiled once."""
+    try:
+        hash(f)
+    except TypeError:
+        return transformed(kind, f, 0, has_aux)
+    return _kept(kind, f, has_aux)
+
+
+def copied(value: Any) -> Any:
+    """The value with its arrays copied."""
+    t = abstract(value)
+    return rebuild(t, [v.copy() if isinstance(v, np.ndarray) else v for v in leaves(value, t)])
+
+
+def float_part(value: Any) -> Any:
+    """The value with None in the place of what is no float."""
+    t = abstract(value)
+    return rebuild(_float_template(t), [v for v, k in zip(leaves(value, t), _kinds(t), strict=True) if k])
+
+
+def _float_template(t):
+    if isinstance(t, Dyn):
+        return t if is_float(t.type) else NONE
+    return Tree(t.shape, tuple(map(_float_template, t.items))) if t.shape[0] in ("sequence", "mapping", "record") else NONE
+
+
+def _kinds(t) -> list[bool]:
+    if isinstance(t, Dyn):
+        return [is_float(t.type)]
+    known = t.shape[0] in ("sequence", "mapping", "record")
+    return [k and known for i in t.items for k in _kinds(i)]
+
+
+class AtAPoint:
+    """A derivative at a point that is kept: from the cotangent of a value to those of the arguments, or the other way."""
+
+    def __init__(self, function: GradFunction, primals: tuple):
+        self._function, self._primals = function, tuple(map(copied, primals))
+        self._programs: dict = {}
+
+    def prepare(self, *given) -> None:
+        """Compile, and copy the arrays that the function captures as they are now."""
+        self._program((self._primals, *given))
+
+    def _program(self, args):
+        key = tuple(map(abstract, args))
+        if key not in self._programs:
+            program = self._function._program(args, {})
+            self._programs[key] = program, [np.array(a) for a in program.inferred.captured]
+        return self._programs[key]
+
+    def __call__(self, *given):
+        args = (self._primals, *given)
+        program, captured = self._program(args)
+        return program.call(args, {}, captured)
