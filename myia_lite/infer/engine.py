@@ -77,9 +77,11 @@ class Engine(Directional):
         templates = (*arguments, *(t for _, t in keywords))
         self.graph = entry
         values = []
-        for t in templates:
+        labels = [*(self._parameters_of(Static(function)) or ()), *[None] * len(templates)][: len(arguments)]
+        for label, t in zip((*labels, *(k for k, _ in keywords)), templates, strict=True):
             params = self.parameters(entry, self.types(t))
             for p in params:
+                p.name = label
                 self.aliases.own(p, "an argument")
             values.append(self.rebuild(t, iter(params)))
         positional, named = values[: len(arguments)], values[len(arguments) :]
