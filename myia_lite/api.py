@@ -6,10 +6,12 @@ each call that the globals and closure variables built into the program still ha
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 import threading
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +74,8 @@ class MyiaFunction:
                 if program is None or not program.current():
                     program = self._programs[key] = with_room(_Program, self, *key)
                     self.compilations += 1
+                    if self.compilations == 1:
+                        _count(python_function(self._function))
         self._entry = program.entry or self._dispatch
         return program
 
@@ -165,6 +169,25 @@ class _Program:
             flat += leaves(v, t)
         given = [*flat, *(self.inferred.captured if captured is None else captured)]
         return rebuild(self.inferred.result, [apart(x, given) for x in self.run(given)])
+
+
+MANY = 16
+_made: collections.Counter = collections.Counter()  # code object -> function objects made of it that were compiled
+
+
+def _count(function) -> None:
+    """Say so, once, when a function is made anew again and again, each time to be compiled."""
+    code = getattr(function, "__code__", None)
+    if code is None or not function.__closure__:
+        return
+    _made[code] += 1
+    if _made[code] == MANY:
+        warnings.warn(
+            f'{function.__qualname__} (File "{code.co_filename}", line {code.co_firstlineno}) was made and compiled {MANY} times: '
+            "make it once, outside the loop, and pass what changes as an argument",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 STACK = 64 << 20  # bytes, of which only what is used is ever taken
@@ -330,4 +353,12 @@ def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False) -> Gra
     if isinstance(inner, types.MethodType) and isinstance(inner.__func__, MyiaFunction):
         inner = inner.__func__
     options = {"backend": inner.backend, "error_model": inner.error_model} if isinstance(inner, MyiaFunction) else {}
+    if isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction)):
+        return _kept(kind, f, argnums, has_aux, tuple(options.items()))
     return GradFunction(kind, f, argnums, has_aux, **options)
+
+
+@functools.lru_cache(512)
+def _kept(kind, f, argnums, has_aux, options) -> GradFunction:
+    """The same object for the same function, so that `grad(f)` may stand inside a training loop."""
+    return GradFunction(kind, f, argnums, has_aux, **dict(options))

@@ -7,7 +7,6 @@ else; None in the place of a float means zero.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fals
     >>> jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 0.5))
     (12.0, 5.5)
     """
-    return _at("jvp", f, has_aux)(primals, tangents)
+    return transformed("jvp", f, has_aux=has_aux)(primals, tangents)
 
 
 def vjp(f: Callable, *primals, has_aux: bool = False) -> tuple:
@@ -52,8 +51,8 @@ def vjp(f: Callable, *primals, has_aux: bool = False) -> tuple:
     >>> y, pullback((1.0, 0.0)), pullback((0.0, 2.0))
     ((12.0, 7.0), (4.0, 3.0), (2.0, 2.0))
     """
-    value = _at("value", f, has_aux)(*primals)
-    pull = AtAPoint(_at("pullback", f, has_aux), primals)
+    value = transformed("value", f, has_aux=has_aux)(*primals)
+    pull = AtAPoint(transformed("pullback", f, has_aux=has_aux), primals)
     pull.prepare(float_part(value[0] if has_aux else value))
     return (value[0], pull, value[1]) if has_aux else (value, pull)
 
@@ -69,8 +68,8 @@ def linearize(f: Callable, *primals, has_aux: bool = False) -> tuple:
     >>> y, f_jvp(1.0), f_jvp(2.0)
     (9.0, 6.0, 12.0)
     """
-    value = _at("value", f, has_aux)(*primals)
-    linear = AtAPoint(_at("linear", f, has_aux), primals)
+    value = transformed("value", f, has_aux=has_aux)(*primals)
+    linear = AtAPoint(transformed("linear", f, has_aux=has_aux), primals)
     linear.prepare(*map(float_part, primals))
     return (value[0], linear, value[1]) if has_aux else (value, linear)
 
@@ -148,7 +147,7 @@ def hvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fals
     >>> hvp(lambda x: x[0] ** 2 * x[1], (np.array([2.0, 3.0]),), (np.array([1.0, 0.0]),))
     array([6., 4.])
     """
-    return _at("hvp", f, has_aux)(primals, tangents)
+    return transformed("hvp", f, has_aux=has_aux)(primals, tangents)
 
 
 def stop_gradient(x):
@@ -171,20 +170,6 @@ value_and_jacobian.__myia_transform__ = "value_and_jacobian"
 hessian.__myia_transform__ = "hessian"
 hvp.__myia_transform__ = "hvp"
 stop_gradient.__myia_transform__ = "stop_gradient"
-
-
-@functools.lru_cache(512)
-def _kept(kind, f, has_aux) -> GradFunction:
-    return transformed(kind, f, 0, has_aux)
-
-
-def _at(kind: str, f: Callable, has_aux: bool) -> GradFunction:
-    """The compiled function for a transform at a point; the same for the same f, so that it is compiled once."""
-    try:
-        hash(f)
-    except TypeError:
-        return transformed(kind, f, 0, has_aux)
-    return _kept(kind, f, has_aux)
 
 
 def copied(value: Any) -> Any:

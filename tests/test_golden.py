@@ -114,3 +114,24 @@ def test_a_long_loop_runs_forward_and_backward():
     expected = 2 * math.atan(math.tan(0.25) * math.e)
     assert value == pytest.approx(expected, rel=1e-6)
     assert slope == pytest.approx(math.sin(expected) / math.sin(0.5), rel=1e-6)
+
+
+def test_a_derivative_made_in_a_loop_is_compiled_once():
+    def cost(w, x):
+        return (w * x - 1.0) ** 2
+
+    w = 0.0
+    for k in range(20):
+        w = w - 0.1 * grad(cost)(w, 1.0 + k % 2)
+    assert grad(cost) is grad(cost, 0)
+    assert grad(cost).compilations == 1
+    assert grad(cost, argnums="x") is not grad(cost)
+
+
+def test_functions_made_in_a_loop_are_told_of():
+    def gradient(x):
+        return grad(lambda w: (w * x - 1.0) ** 2)(0.5)
+
+    with pytest.warns(RuntimeWarning, match="outside the loop"):
+        for k in range(20):
+            assert gradient(float(k)) == pytest.approx(2 * k * (0.5 * k - 1))
