@@ -152,9 +152,11 @@ class Primitive:
     effect: bool = False  # kept even where nobody uses its result
     nests: bool = False  # its graphs are local graphs, owned by the node
     in_place: bool = False  # consumes argument 0: written in place where nobody else holds it
-    facts: frozenset[str] = field(default_factory=frozenset)  # "commutative", "associative", "idempotent"
-    unit: float | None = None
-    zero: float | None = None
+    # "commutative", "associative", "idempotent": f(x, x) = x, "involution": f(f(x)) = x, "odd", "even"
+    facts: frozenset[str] = field(default_factory=frozenset)
+    unit: float | None = None  # f(x, unit) = x for every x, -0.0 included; -1 has all bits set, and is True among bools
+    zero: float | None = None  # f(x, zero) = zero, in exact arithmetic
+    multilinear: tuple[int, ...] = ()  # the arguments in each of which it is linear, the others fixed
 
     def __call__(self, *args, **attrs):
         """Emit an application into the current builder (see `Builder`)."""

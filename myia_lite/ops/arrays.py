@@ -645,4 +645,5 @@ matmul = define(
     value=lambda a, b, ta, tb: np.matmul(a.swapaxes(-1, -2) if ta else a, b.swapaxes(-1, -2) if tb else b),
     vjp=_matmul_vjp,
     jvp=_matmul_jvp,
+    multilinear=(0, 1),
 )

@@ -56,13 +56,14 @@ def _test(name, value, doc="", kinds=None, **parts):
 
 PIECEWISE = "piecewise constant"
 COMMUTATIVE = frozenset({"commutative", "associative"})
+ODD, EVEN, INVOLUTION = ({"facts": frozenset({f})} for f in ("odd", "even", "involution"))
 
 # ---- arithmetic; integers wrap around (a Python int's overflow is guarded by `*_overflows`) --------------------------
-add = _binary("add", np.add, lambda d, y, a, b: (d, d), facts=COMMUTATIVE, unit=0)
+add = _binary("add", np.add, lambda d, y, a, b: (d, d), facts=COMMUTATIVE, unit=-0.0)
 sub = _binary("sub", np.subtract, lambda d, y, a, b: (d, -d))
-mul = _binary("mul", np.multiply, lambda d, y, a, b: (d * b, d * a), facts=COMMUTATIVE, unit=1, zero=0)
-div = _binary("div", np.divide, lambda d, y, a, b: (d / b, -(d * y) / b), kinds=FLOATS)
-neg = _unary("neg", np.negative, lambda d, y, x: (-d,), kinds=NUMBERS)
+mul = _binary("mul", np.multiply, lambda d, y, a, b: (d * b, d * a), facts=COMMUTATIVE, unit=1, zero=0, multilinear=(0, 1))
+div = _binary("div", np.divide, lambda d, y, a, b: (d / b, -(d * y) / b), kinds=FLOATS, multilinear=(0,))
+neg = _unary("neg", np.negative, lambda d, y, x: (-d,), kinds=NUMBERS, **INVOLUTION, multilinear=(0,))
 install_operators(add, sub, mul, div, neg)
 
 add_overflows = _test(
@@ -158,12 +159,14 @@ maximum = _binary(
     np.maximum,
     lambda d, y, a, b: (d * _share(gt(a, b), a, b), d * _share(gt(b, a), b, a)),
     facts=COMMUTATIVE | {"idempotent"},
+    unit=-math.inf,
 )
 minimum = _binary(
     "minimum",
     np.minimum,
     lambda d, y, a, b: (d * _share(lt(a, b), a, b), d * _share(lt(b, a), b, a)),
     facts=COMMUTATIVE | {"idempotent"},
+    unit=math.inf,
 )
 fmax = _binary(
     "fmax",
@@ -184,7 +187,7 @@ fmin = _binary(
 abs = _unary("abs", np.abs, lambda d, y, x: (d * sign(x),), kinds=NUMBERS)
 sign = _unary("sign", np.sign, zero_derivative=PIECEWISE, kinds=NUMBERS)
 sqrt = _unary("sqrt", np.sqrt, lambda d, y, x: (0.5 * d / y,))
-cbrt = _unary("cbrt", np.cbrt, lambda d, y, x: (d / (3.0 * y * y),))
+cbrt = _unary("cbrt", np.cbrt, lambda d, y, x: (d / (3.0 * y * y),), **ODD)
 exp = _unary("exp", np.exp, lambda d, y, x: (d * y,))
 exp2 = _unary("exp2", np.exp2, lambda d, y, x: (d * y * math.log(2.0),))
 expm1 = _unary("expm1", np.expm1, lambda d, y, x: (d * (y + 1.0),))
@@ -192,19 +195,19 @@ log = _unary("log", np.log, lambda d, y, x: (d / x,))
 log2 = _unary("log2", np.log2, lambda d, y, x: (d / (x * math.log(2.0)),))
 log10 = _unary("log10", np.log10, lambda d, y, x: (d / (x * math.log(10.0)),))
 log1p = _unary("log1p", np.log1p, lambda d, y, x: (d / (x + 1.0),))
-sin = _unary("sin", np.sin, lambda d, y, x: (d * cos(x),))
-cos = _unary("cos", np.cos, lambda d, y, x: (-(d * sin(x)),))
-tan = _unary("tan", np.tan, lambda d, y, x: (d * (y * y + 1.0),))
-asin = _unary("asin", np.arcsin, lambda d, y, x: (d / sqrt((1.0 - x) * (1.0 + x)),))
+sin = _unary("sin", np.sin, lambda d, y, x: (d * cos(x),), **ODD)
+cos = _unary("cos", np.cos, lambda d, y, x: (-(d * sin(x)),), **EVEN)
+tan = _unary("tan", np.tan, lambda d, y, x: (d * (y * y + 1.0),), **ODD)
+asin = _unary("asin", np.arcsin, lambda d, y, x: (d / sqrt((1.0 - x) * (1.0 + x)),), **ODD)
 acos = _unary("acos", np.arccos, lambda d, y, x: (-d / sqrt((1.0 - x) * (1.0 + x)),))
-atan = _unary("atan", np.arctan, lambda d, y, x: (d / (x * x + 1.0),))
-sinh = _unary("sinh", np.sinh, lambda d, y, x: (d * cosh(x),))
-cosh = _unary("cosh", np.cosh, lambda d, y, x: (d * sinh(x),))
-tanh = _unary("tanh", np.tanh, lambda d, y, x: (d * (1.0 - y * y),))
-asinh = _unary("asinh", np.arcsinh, lambda d, y, x: (d / sqrt(x * x + 1.0),))
+atan = _unary("atan", np.arctan, lambda d, y, x: (d / (x * x + 1.0),), **ODD)
+sinh = _unary("sinh", np.sinh, lambda d, y, x: (d * cosh(x),), **ODD)
+cosh = _unary("cosh", np.cosh, lambda d, y, x: (d * sinh(x),), **EVEN)
+tanh = _unary("tanh", np.tanh, lambda d, y, x: (d * (1.0 - y * y),), **ODD)
+asinh = _unary("asinh", np.arcsinh, lambda d, y, x: (d / sqrt(x * x + 1.0),), **ODD)
 acosh = _unary("acosh", np.arccosh, lambda d, y, x: (d / sqrt((x - 1.0) * (x + 1.0)),))
-atanh = _unary("atanh", np.arctanh, lambda d, y, x: (d / ((1.0 - x) * (1.0 + x)),))
-erf = _unary("erf", special.erf, lambda d, y, x: (d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),))
+atanh = _unary("atanh", np.arctanh, lambda d, y, x: (d / ((1.0 - x) * (1.0 + x)),), **ODD)
+erf = _unary("erf", special.erf, lambda d, y, x: (d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), **ODD)
 erfc = _unary("erfc", special.erfc, lambda d, y, x: (-(d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x))),))
 lgamma = _unary("lgamma", special.gammaln, lambda d, y, x: (d * polygamma(x, n=0),), "log |gamma(x)|")
 gamma = _unary("gamma", special.gamma, lambda d, y, x: (d * y * polygamma(x, n=0),))
@@ -232,14 +235,18 @@ isnan = _test("isnan", np.isnan, kinds=FLOATS)
 isinf = _test("isinf", np.isinf, kinds=FLOATS)
 isfinite = _test("isfinite", np.isfinite, kinds=FLOATS)
 signbit = _test("signbit", np.signbit, kinds=FLOATS)
-logical_not = _test("logical_not", np.logical_not, kinds=("bool",))
+logical_not = _test("logical_not", np.logical_not, kinds=("bool",), **INVOLUTION)
 
 BITS = ("bool", *INTS)
 INTEGER = "integer result"
-bit_and = _binary("bit_and", np.bitwise_and, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE | {"idempotent"})
-bit_or = _binary("bit_or", np.bitwise_or, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE | {"idempotent"})
-bit_xor = _binary("bit_xor", np.bitwise_xor, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE)
-bit_not = _unary("bit_not", np.invert, kinds=INTS, zero_derivative=INTEGER)
+bit_and = _binary(
+    "bit_and", np.bitwise_and, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE | {"idempotent"}, unit=-1, zero=0
+)
+bit_or = _binary(
+    "bit_or", np.bitwise_or, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE | {"idempotent"}, unit=0, zero=-1
+)
+bit_xor = _binary("bit_xor", np.bitwise_xor, kinds=BITS, zero_derivative=INTEGER, facts=COMMUTATIVE, unit=0)
+bit_not = _unary("bit_not", np.invert, kinds=INTS, zero_derivative=INTEGER, **INVOLUTION)
 shift_left = _binary("shift_left", np.left_shift, kinds=INTS, zero_derivative=INTEGER)
 shift_right = _binary("shift_right", np.right_shift, kinds=INTS, zero_derivative=INTEGER)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..ir import Apply, Builder, Constant, Graph, Never, Node, Parameter, Tuple
 from ..ops.control import get
 from ..ops.control import tuple_ as tuple_of
+from .program import size
 
 
 class Demand:
@@ -130,10 +131,14 @@ class Demand:
 SHRINKS = frozenset({"tuple", "switch", "case", "loop", "recur"})
 
 
-def eliminate(g: Graph) -> Graph:
-    """Remove in place what nothing needs; branches and loops return only the elements that somebody takes."""
+def eliminate(g: Graph) -> int:
+    """Remove in place what nothing needs; branches and loops return only the elements that somebody takes.
+
+    Returns how many nodes went.
+    """
+    before = size(g)
     _Sweep(Demand(g)).graph(g, None, None)
-    return g
+    return before - size(g)
 
 
 class _Sweep:

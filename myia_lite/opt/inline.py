@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from ..ir import Graph, callees, reachable
+from .program import size
 
 SMALL = 60  # nodes: such a callee is always inlined
 BUDGET = 20_000  # nodes that inlining may add to a program
-
-
-def size(g: Graph) -> int:
-    return sum(len(h.nodes) for h in g.nested())
 
 
 def recursive(entry: Graph) -> set[Graph]:

@@ -1,47 +1,61 @@
-"""The whole optimiser on one page."""
+"""The whole optimiser on one page.
+
+`simplify` runs on the user's program, between the orders of differentiation, and on what a back end gets: what one order
+leaves unsimplified the next one triples.  `default` is what a back end gets.
+"""
 
 from __future__ import annotations
 
-from ..ir import Graph, reachable
+from ..ir import Graph
 from .dead import eliminate
-from .inline import policy
-from .simplify import Simplifier
+from .program import Log, Program
+from .rule import RuleSet
+from .rules.algebra import ARITHMETIC, BOUNDED, FACTS, LOGIC, POWERS
+from .rules.arrays import MAPS, PRODUCTS, READING, SHAPES, WRITING
+from .rules.control import BRANCHES, CALLS, LOOPS, UNROLLING
+from .rules.data import DATA
+from .rules.derivative import DERIVATIVES
+from .rules.unsound import UNSOUND_ON_EDGE_VALUES
+from .strategy import Pass, Strategy, innermost, limit
+from .walk import ASSUME, FOLD, HOIST, RANGES, SHARE
 
-ROUNDS = 4
+# ---- rule sets -------------------------------------------------------------------------------------------------------
+terms = RuleSet("terms", FOLD, SHARE)  # constants, common subexpressions
+algebra = (DERIVATIVES | FACTS | ARITHMETIC | LOGIC).named("algebra")
+bounds = (RuleSet("ranges", RANGES, ASSUME) | BOUNDED).named("bounds")
+arrays = (SHAPES | MAPS | READING | PRODUCTS | WRITING).named("arrays")
+data = DATA
+branches = BRANCHES
+calls = CALLS
+loops = (LOOPS | RuleSet("invariants", HOIST)).named("loops")
+unroll = UNROLLING
+powers = POWERS
+unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
+
+# ---- passes ----------------------------------------------------------------------------------------------------------
+dead_code = Pass("dead_code", eliminate, "what nobody needs, elements of results and loop state included")
+
+# ---- strategies ------------------------------------------------------------------------------------------------------
+every_rule = (terms | data | algebra | bounds | arrays | branches | calls | loops | unroll).named("every_rule")
+
+# an inlined callee brings new redexes to all around it, and dead loop state new ones to what made it: hence the rounds
+simplify = limit(innermost(every_rule) >> dead_code, 4).named("simplify")
+
+# powers stay powers until differentiation is over: a product would hide from it what they are
+lower = limit(innermost(every_rule | powers) >> dead_code, 2).named("lower")
+
+default = (simplify >> lower).named("default")
+
+STRATEGIES: dict[str, Strategy] = {
+    name: s for name, s in dict(globals()).items() if name.islower() and isinstance(s, Strategy)
+}
 
 
-def optimise(entry: Graph) -> Graph:
-    """What a back end gets: simplified, with small powers multiplied out."""
-    return simplify(simplify(entry), late=True)
+def optimise(graph: Graph, by: Strategy = default, log: Log | None = None) -> Graph:
+    """The program that strategy `by` makes of `graph`; `log` takes down what it did.
 
-
-def simplify(entry: Graph, late: bool = False) -> Graph:
-    """Fold, apply equations, share, inline and drop what is dead, until the size settles.
-
-    Runs on the user's program, between the orders of differentiation, and on what a back end gets.
+    Raises MyiaValueError where the strategy does not settle.
     """
-    before = None
-    for _ in range(ROUNDS):
-        copies: dict[Graph, Graph] = {}
-        inline = policy(entry)
-        todo = [entry]
-        while todo:
-            g = todo.pop()
-            if g not in copies:
-                copies[g] = eliminate(Simplifier(inline, late).run(g))
-                todo += [h for h in callees_of(copies[g]) if h not in copies]
-        for g in copies.values():
-            for h in g.nested():
-                for n in h.nodes:
-                    if n.op.name in ("call", "grad"):
-                        n.graphs = (copies.get(n.graphs[0], n.graphs[0]),)
-        entry = copies[entry]
-        now = sum(len(h.nodes) for g in reachable(entry) for h in g.nested())
-        if now == before:
-            break
-        before = now
-    return entry
-
-
-def callees_of(g: Graph) -> list[Graph]:
-    return [n.graphs[0] for h in g.nested() for n in h.nodes if n.op.name in ("call", "grad")]
+    program = Program(graph, log)
+    by.on(program)
+    return program.entry
