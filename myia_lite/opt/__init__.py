@@ -1,7 +1,8 @@
 """The optimiser: in comes a typed program, out goes an equal, smaller one.
 
 Guaranteed: same values and the same exceptions in the same order; what comes out passes the verifier.
-What it does is a strategy over rewrite rules, a value that is read, chosen and extended: see `strategy` for the combinators,
+What it does is a strategy over rewrite rules, a value that is read, chosen and extended: see `strategy` for the
+combinators,
 `rules` for the rules, `pipeline` for the default.
 """
 

@@ -1,4 +1,5 @@
-"""Dead code, by demand: unused nodes, results of branches and loops that nobody takes, loop state that feeds only itself."""
+"""Dead code, by demand: unused nodes, results of branches and loops that nobody takes, loop state that feeds only
+itself."""
 
 from __future__ import annotations
 

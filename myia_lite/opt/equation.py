@@ -1,11 +1,14 @@
 """Equations as text: `x + -y == x - y` is the name of a rule, its left side, and its right side.
 
 The left side is a pattern over primitives, written with their names or with operators; each distinct name in it is a
-variable, an argument `*xs` takes the rest of the arguments, a keyword is an attribute, `(y := exp(x))` names a part, `_` is
+variable, an argument `*xs` takes the rest of the arguments, a keyword is an attribute, `(y := exp(x))` names a part,
+`_` is
 anything.  A number matches the scalar constant or an array filled with it, 0.0 and -0.0 told apart; `zero` matches a
 structural zero.  Where a primitive is commutative, both orders match.
-The right side, and the condition, are Python expressions over what the left side bound: primitives emit, operators between
-nodes emit.  An equation becomes one Python function that returns a node or None: patterns cost nothing when they fail early.
+The right side, and the condition, are Python expressions over what the left side bound: primitives emit, operators
+between
+nodes emit.  An equation becomes one Python function that returns a node or None: patterns cost nothing when they fail
+early.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ def primitive(name: str) -> Primitive | None:
 
 
 def compile_equation(text: str, when: str | None, scope: dict | None = None):
-    """(the primitive at the root of the left side, the number of primitives there, the function (args, attrs) -> node or None)."""
+    """(the primitive at the root of the left side, the number of primitives there, the function (args, attrs) -> node
+    or None)."""
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as e:

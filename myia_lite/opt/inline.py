@@ -49,7 +49,8 @@ def recursive(entry: Graph) -> set[Graph]:
 
 
 def policy(entry: Graph):
-    """`inline(callee)` for a walk over `entry`: never a recursive one; small ones, those called once, others within a budget."""
+    """`inline(callee)` for a walk over `entry`: never a recursive one; small ones, those called once, others within a
+    budget."""
     loops = recursive(entry)
     count = Counter(n.graphs[0] for g in reachable(entry) for h in g.nested() for n in h.nodes if n.op.name == "call")
     sizes: dict[Graph, int] = {}

@@ -1,6 +1,7 @@
 """The whole optimiser on one page.
 
-`simplify` runs on the user's program, between the orders of differentiation, and on what a back end gets: what one order
+`simplify` runs on the user's program, between the orders of differentiation, and on what a back end gets: what one
+order
 leaves unsimplified the next one triples.  `default` is what a back end gets.
 """
 
@@ -17,12 +18,12 @@ from .rules.data import DATA
 from .rules.derivative import DERIVATIVES
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
 from .strategy import Pass, Strategy, innermost, limit
-from .walk import ASSUME, FOLD, HOIST, RANGES, SHARE
+from .walk import ASSUME, FOLD, HOIST, SHARE
 
 # ---- rule sets -------------------------------------------------------------------------------------------------------
 terms = RuleSet("terms", FOLD, SHARE)  # constants, common subexpressions
 algebra = (DERIVATIVES | FACTS | ARITHMETIC | LOGIC).named("algebra")
-bounds = (RuleSet("ranges", RANGES, ASSUME) | BOUNDED).named("bounds")
+bounds = (RuleSet("conditions", ASSUME) | BOUNDED).named("bounds")
 arrays = (SHAPES | MAPS | READING | PRODUCTS | WRITING).named("arrays")
 data = DATA
 branches = BRANCHES

@@ -1,6 +1,7 @@
 """The range of an integer: of a loop's counter, of a size, of what a condition has told.
 
-Ranges are intervals of i64 values.  A sum that may leave i64 has no range, so nothing here relies on wrap-around not happening;
+Ranges are intervals of i64 values.  A sum that may leave i64 has no range, so nothing here relies on wrap-around not
+happening;
 but a counter that starts at a known bound and takes small steps is taken never to come round to the other end.
 """
 

@@ -1,6 +1,7 @@
 """Rules: a left side, a right side, a condition; the equation is the name.
 
-A rule is a strategy that works at a node of its left side's primitive.  What would change a node's type is rejected: a rule
+A rule is a strategy that works at a node of its left side's primitive.  What would change a node's type is rejected:
+a rule
 never fires there.  `REGISTRY` holds every rule of the compiler, so that tests walk them.
 """
 
@@ -18,8 +19,11 @@ REGISTRY: dict[str, Rule] = {}
 class Rule(Strategy):
     """`function(args, attrs, op) -> node | None`, at applications of `op`; `size`: the nodes of the left side."""
 
-    def __init__(self, name: str, op: Primitive, function, size: int = 1, samples=()):
-        self.name, self.op, self.function, self.size, self.samples = name, op, function, size, samples
+    equation: str | None = None
+    condition: str | None = None
+
+    def __init__(self, name: str, op: Primitive, function, size: int = 1):
+        self.name, self.op, self.function, self.size = name, op, function, size
 
     def at(self, walk, node):
         return walk.fire(self, node.args, node.attrs, node) if node.op is self.op else None
@@ -42,7 +46,7 @@ class Ability(Rule):
     """What a walk does at every node: `constants fold`, `equal terms are one`."""
 
     def __init__(self, name: str):
-        self.name, self.op, self.size, self.samples = name, None, 1, ()
+        self.name, self.op, self.size = name, None, 1
 
     def at(self, walk, node):
         return walk.able(self, node)
@@ -60,7 +64,9 @@ def equation(text: str, when: str | None = None, name: str | None = None, **scop
         op, size, function = compile_equation(text, when, scope)
     except (BadEquation, SyntaxError) as e:
         raise MyiaValueError(str(e), remedy='write it as "f(g(x)) == x"') from None
-    return Rule(name or (f"{text} when {when}" if when else text), op, function, size)
+    rule = Rule(name or (f"{text} when {when}" if when else text), op, function, size)
+    rule.equation, rule.condition = text, when
+    return rule
 
 
 def computed(op: str, name: str):

@@ -1,6 +1,7 @@
 """Strategies: programs over rewrite rules, in the style of ELEVATE and Stratego.
 
-A strategy succeeds or fails, on a whole program or at one node of it; a rule is a strategy.  They are values: they have a
+A strategy succeeds or fails, on a whole program or at one node of it; a rule is a strategy.  They are values: they
+have a
 readable repr, they combine by `>>` and `|`, and a name makes one readable as a phase in logs and on the command line.
 
     identity, fail                succeed, fail; change nothing
@@ -15,7 +16,8 @@ readable repr, they combine by `>>` and `|`, and a name makes one readable as a 
     fixpoint(s)                   s until it changes nothing
     limit(s, n)                   s until it changes nothing, at most n times
 
-At a program, a rule is tried at the result of the entry.  A walk visits each node once, so a round is linear in the size of
+At a program, a rule is tried at the result of the entry.  A walk visits each node once, so a round is linear in the
+size of
 the program.  What does not settle is stopped, with the names of the rules that alternate.
 """
 
@@ -32,7 +34,8 @@ class Unsettled(MyiaValueError):
 
 
 class Strategy:
-    """Base class.  `on(program)` says whether it succeeded; `at(walk, node)` gives the node that stands for `node`, or None."""
+    """Base class.  `on(program)` says whether it succeeded; `at(walk, node)` gives the node that stands for `node`,
+    or None."""
 
     name: str | None = None
     level = 0  # of its operator: 2 binds closest

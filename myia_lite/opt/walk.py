@@ -1,7 +1,9 @@
 """Walks: one pass over a program in which a strategy is applied at each node.
 
-A walk from operands to users copies: each node is emitted again with its new operands, and what a rule's right side emits
-comes by the same way, so that `innermost` normalises as it goes.  Common terms, constants, known conditions and what loops
+A walk from operands to users copies: each node is emitted again with its new operands, and what a rule's right side
+emits
+comes by the same way, so that `innermost` normalises as it goes.  Common terms, constants, known conditions and what
+loops
 do not change are seen on the way, where the strategy has these abilities.
 """
 
@@ -12,6 +14,7 @@ import warnings
 from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Sum, lift
 from .inline import policy
 from .program import Program, size
+from .ranges import induction, narrowed
 from .rule import Ability, ControlRule, Rule, RuleSet
 from .strategy import Choice, Named, Strategy, Unsettled
 
@@ -36,9 +39,8 @@ NESTING = 150  # rules within rules
 
 FOLD = Ability("f(constants) == constant")
 SHARE = Ability("equal terms are one term")
-ASSUME = Ability("a condition is known where it was tested")
+ASSUME = Ability("a condition is known where it was tested")  # and with it the ranges of integers
 HOIST = Ability("what a loop does not change stands before it")
-RANGES = Ability("the range of an integer decides comparisons of it")
 
 CLOSED, LOOP, TRIP, BRANCH = range(4)  # kinds of frames; a trip is a branch that a loop takes to go round
 
@@ -100,13 +102,14 @@ class Walk(Builder):
             inline,
         )
         self.log = program.log
-        self.folds, self.shares, self.assumes, self.hoists, self.ranges = (
-            a in table.abilities for a in (FOLD, SHARE, ASSUME, HOIST, RANGES)
+        self.folds, self.shares, self.assumes, self.hoists = (
+            a in table.abilities for a in (FOLD, SHARE, ASSUME, HOIST)
         )
         self.nodes: dict[Node, Node] = {}
         self.graphs: dict[Graph, Graph] = {}
         self.dropped: dict[Graph, list[bool]] = {}  # loop -> which parameters are kept
-        self.unrolling: set[Graph] = set()
+        self.unrolling: dict[Graph, int] = {}  # loop -> trips to go
+        self.turns: dict[Node, Graph] = {}  # the switch that ends an unrolled loop -> the loop
         self.unrolled = 0
         self.deferred: set[Node] = set()  # switches that go on in the cases of their value
         self.uses: dict[Node, int] | None = None
@@ -263,7 +266,10 @@ class Walk(Builder):
     # ---- the walk
     def node(self, n: Node) -> Node:
         new = self.nodes.get(n, n)
-        return self.known.get(new, new) if self.known else new
+        if self.known and (c := self.known.get(new)) is not None:
+            self.log.note(ASSUME.name, self.graph, self.span, 0)
+            return c
+        return new
 
     def closed(self, g: Graph) -> Graph:
         if "case" in self.control:
@@ -301,7 +307,8 @@ class Walk(Builder):
         return new
 
     def body(self, g: Graph, leaf=None) -> Node:
-        """Emit the nodes of `g`; its result, or what case `leaf` makes of it.  Where a node never returns, the rest is dropped."""
+        """Emit the nodes of `g`; its result, or what case `leaf` makes of it.  Where a node never returns, the rest
+        is dropped."""
         for k, n in enumerate(g.nodes):
             if self.uses is not None and isinstance(n.type, Sum) and (n.op.name == "switch" or n.op.name == "case"):
                 if leaf is not None and n is g.result:
@@ -318,6 +325,8 @@ class Walk(Builder):
         return r if leaf is None else self.leaf(r, leaf)
 
     def visit(self, n: Apply) -> Node:
+        if n in self.turns:
+            return self.splice(n.graphs[0 if self.unrolling[self.turns[n]] else 1], ())
         args = [self.node(a) for a in n.args]
         self.span = n.span
         for rule in self.control.get(n.op.name, ()):
@@ -350,11 +359,8 @@ class Walk(Builder):
                     self.assume(a, truth)
             elif c.op.name == "eq" and truth and c.args[0].type == Scalar("i64") and c.args[1].__class__ is Constant:
                 self.put(self.known, self.frames[-1].assumed, c.args[0], c.args[1])
-            if self.ranges:
-                from .ranges import narrowed
-
-                for n, r in narrowed(c, truth, self):
-                    self.put(self.bounds, self.frames[-1].ranged, n, r)
+            for n, r in narrowed(c, truth, self):
+                self.put(self.bounds, self.frames[-1].ranged, n, r)
 
     def put(self, table, undo, key, value):
         undo.append((key, table.get(key)))
@@ -396,9 +402,7 @@ class Walk(Builder):
             self.nodes[p] = new.parameter(p.type, p.name, p.span) if keep else a
 
         def body():
-            if self.ranges:
-                from .ranges import induction
-
+            if self.assumes:
                 for p, r in induction(header, args, self):
                     self.put(self.bounds, self.frames[-1].ranged, p, r)
             return self.body(header)
@@ -417,7 +421,9 @@ class Walk(Builder):
         """The next trip of a loop that is unrolled; this one's values are needed again in its other branches."""
         inside = [m for h in header.nested() for m in (*h.params, *h.nodes) if m in self.nodes]
         before = {m: self.nodes[m] for m in inside}
+        self.unrolling[header] -= 1
         result = self.splice(header, args)
+        self.unrolling[header] += 1
         self.nodes.update(before)
         return result
 

@@ -1,6 +1,7 @@
 """Scalar algebra, elementwise on arrays too.
 
-Each equation holds for all values of its types, NaN, infinities and -0.0 included, up to the last place.  What a primitive
+Each equation holds for all values of its types, NaN, infinities and -0.0 included, up to the last place.  What a
+primitive
 *is* (commutative, with a unit, odd, linear …) stands on the primitive; one generic rule here reads each of these facts.
 """
 

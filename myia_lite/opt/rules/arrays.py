@@ -119,11 +119,14 @@ def _map_beside_fill(op):
     return Rule(f"{op.name}(x, fill(c)) == {op.name}(x, c), x an array", op, function, size=2)
 
 
-ELEMENTWISE = [p for p in PRIMITIVES.values() if p.elementwise]
+ELEMENTWISE = [
+    p for p in PRIMITIVES.values() if p.elementwise and not p.name.endswith("_overflows")
+]  # those: scalars only
+ONE_OPERAND = ("powi", "polygamma", "cast")  # the others with one are NumPy functions that say so
 MAPS = RuleSet(
     "maps",
     *map(_map_of_fills, ELEMENTWISE),
-    *(_map_beside_fill(p) for p in ELEMENTWISE if p.name not in ("neg", "logical_not", "cast")),
+    *(_map_beside_fill(p) for p in ELEMENTWISE if p.name not in ONE_OPERAND and getattr(p.value, "nin", 2) > 1),
 )
 
 
@@ -318,11 +321,11 @@ def _transposed_matmul(x, perm):
         return matmul(b, a, ta=not x.attrs["tb"], tb=not x.attrs["ta"])
 
 
+SUM_OF_REPEATED = _sum_of_repeated  # of -0.0, sums differ in the sign
 PRODUCTS = RuleSet(
     "reductions and products",
     *map(_reduce_twice, REDUCTIONS),
     *map(_reduce_transposed, REDUCTIONS),
-    _sum_of_repeated,
     _one_hot,
     _matmul_transposed,
     _transposed_matmul,

@@ -73,9 +73,9 @@ def loop_unrolled(walk, n, args):
     if nodes > UNROLLED or walk.unrolled + nodes > UNROLLED_IN_ALL:
         return None
     walk.unrolled += nodes
-    walk.unrolling.add(header)
+    walk.unrolling[header], walk.turns[header.result] = trips, header
     result = walk.splice(header, args)
-    walk.unrolling.discard(header)
+    del walk.unrolling[header], walk.turns[header.result]
     return result
 
 

@@ -6,6 +6,7 @@ Off by default.  A strategy that wants them names them: `default >> normalize(un
 from __future__ import annotations
 
 from ..rule import RuleSet, equation
+from .arrays import SUM_OF_REPEATED
 
 UNSOUND_ON_EDGE_VALUES = RuleSet(
     "unsound_on_edge_values",
@@ -24,6 +25,7 @@ UNSOUND_ON_EDGE_VALUES = RuleSet(
     equation("(x + c) + d == x + (c + d)", "known(c) and known(d) and floating(x)"),
     equation("powi(powi(x, n=a), n=b) == powi(x, n=a * b)"),  # the inner power overflows
     equation("reduce_sum(-x, axes=a) == -reduce_sum(x, axes=a)"),  # of zeros
+    SUM_OF_REPEATED,  # of zeros, and by overflow
     equation("eq(x, x) == True", "floating(x)"),  # not for NaN
     equation("le(x, x) == True", "floating(x)"),
     equation("ge(x, x) == True", "floating(x)"),
