@@ -97,15 +97,14 @@ class Aliases:
         return False
 
     def returned(self, nodes: list[Node], span: Span | None) -> None:
-        """Refuse to return an array that has been written to under another name."""
+        """Refuse to return an array that has been written to under another name, at the write."""
         for node in nodes:
             for alias in self.of(node).values():
                 where = self.stale(alias)
                 if where:
-                    line = f" (line {where.line})" if isinstance(where, Span) else ""
                     raise AliasError(
-                        f"the function returns an array that shares memory with one written to since{line}",
-                        span,
+                        "this writes into an array that the function also returns under another name",
+                        where if isinstance(where, Span) else span,
                         "take a copy before the write: b = a.copy()",
                     )
 

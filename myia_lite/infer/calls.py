@@ -14,11 +14,13 @@ from .aliasing import Alias, Sealed, Storage
 from .context import Diverged
 from .expressions import Expressions
 from .joins import End, several
-from .templates import NO_VALUE, Env, Template, captures, generalised
+from .templates import NO_VALUE, Env, Template, captures, extent, generalised
 from .values import Bound, Closure, Sequence, Static, Transformed, Value
 
 DEPTH = 200  # specialisations under way at once
 SAME = 20  # of one function: then its known numbers are given up
+GROWING = 100  # calls of one function under way, each with larger arguments
+LARGEST = 2_000  # parts of the arguments of a recursive call, unless they are no more than those of the first call
 ROUNDS = 12
 FLOATS = ("f32", "f64")
 
@@ -30,6 +32,7 @@ class Specialisation:
     key: object
     code: object  # what is specialised, whatever the arguments
     graph: Graph
+    size: int = 0  # the number of parts of its arguments
     result: Template | None = None
     sealed: list = field(default_factory=list)  # for each leaf of the result what it holds, by path
     storages: dict = field(default_factory=dict)  # of the parameters: storage -> (number of the parameter, path)
@@ -196,13 +199,16 @@ class Calls(Expressions):
             s.lowest = min(s.lowest, position)
 
     def _specialise(self, key, code, name, templates, names, walk, prepare) -> Specialisation:
-        if len(self.stack) >= DEPTH:
+        size = sum(map(extent, templates))
+        outer = [s.size for s in self.stack if s.code == code]
+        larger = bool(outer) and size > outer[0]
+        if len(self.stack) >= DEPTH or larger and (size > LARGEST or len(outer) >= GROWING):
             self.error(
                 f"the calls of {name} nest without end at compile time: each has arguments of another structure",
                 "keep the structure of the arguments of a recursive call the same",
                 MyiaRecursionError,
             )
-        spec = self.memo[key] = Specialisation(key, code, Graph(name, None, self.span))
+        spec = self.memo[key] = Specialisation(key, code, Graph(name, None, self.span), size)
         position = len(self.stack)
         self.stack.append(spec)
         outer = self.graph, self.span, self.aliases.versions, self.unrollable

@@ -34,6 +34,7 @@ class Control(Joins):
     def __init__(self, error_model: str):
         super().__init__(error_model)
         self.through: set[Node] = set()
+        self.whole: dict[Node, Node] = {}  # what an in-place operation on a whole array made -> the array before
         self.unrollable: list[object] = []  # loops around the present point, of this function, with few trips
 
     # ---- blocks ------------------------------------------------------------------------------------------------------

@@ -164,7 +164,11 @@ class Expressions(Control):
         if not held:
             self.aliases.writable(a.node, self.span)
         new = library.inplace(self, op, a, b)
-        return new if held else self._written(a, new)
+        if held:
+            return new
+        if node in self.through:
+            self.whole[new.node] = a.node
+        return self._written(a, new)
 
     def _is_view(self, a: Leaf) -> bool:
         return self.aliases.of(a.node)[()].view
@@ -181,6 +185,8 @@ class Expressions(Control):
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
             kind = {Sequence: "a tuple or a list", Mapping: "a dict", Record: "a record"}.get(type(a), "this value")
             self.error(f"assignment to an item of {kind}", "make a new one, or use an array")
+        if isinstance(value, Leaf) and self.whole.get(value.node) is a.node:
+            return value  # `a[:] += v`, where the slice is the array itself: it has been written to
         held = node in self.through and self._is_view(a)
         if node.attrs.get("through"):
             part = library.getitem(self, a, index)

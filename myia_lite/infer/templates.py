@@ -141,6 +141,15 @@ def generalised(t: Template, dtypes=None) -> Template:
     return t
 
 
+def extent(t: Template | None) -> int:
+    """The number of parts of a template."""
+    if isinstance(t, Tree):
+        return 1 + sum(map(extent, t.items))
+    if isinstance(t, Union):
+        return 1 + sum(extent(i) for _, i in t.alternatives)
+    return 1 + extent(t.item) if isinstance(t, Maybe) else 1
+
+
 # ---- closures --------------------------------------------------------------------------------------------------------
 class Env:
     """The values of the surface nodes of a graph being walked, and of the graphs around it."""

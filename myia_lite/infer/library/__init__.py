@@ -4,7 +4,7 @@ Everything that differs between Python's numbers and NumPy's is decided here: ch
 placing of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy.
 """
 
-from . import joining, math, products, reductions, shapes, special
+from . import integers, joining, math, products, reductions, shapes, special
 from .attributes import attribute
 from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
@@ -19,6 +19,7 @@ __all__ = [
     "convert",
     "getitem",
     "inplace",
+    "integers",
     "item",
     "join_numbers",
     "joining",

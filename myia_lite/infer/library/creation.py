@@ -12,7 +12,10 @@ from .dtypes import NUMPY, cast, dtype_of, leaf_of, promoted, truncated
 from .reductions import normalised
 from .registry import absent, describe, elaborates, fixed, require
 from .shapes import new_sizes, permuted, view
-from .sizes import fill, iota, least, minus, most, node_of, plus, quotient, reshape, same, shape, size, spread, text
+from .sizes import fact, fill, iota, is_dim, least, minus, most, node_of, plus, quotient, reshape, same, shape, size, spread, text
+
+
+LARGEST = 2**63 - 1
 
 
 def number(dtype, value):
@@ -196,23 +199,46 @@ def arange(ctx, start, stop=None, step=None, *, dtype=None):
     return ctx.leaf(cast(ctx, line, dtype))
 
 
-def range_count(ctx, first, last, by, zero_step=("ValueError", "range() arg 3 must not be zero")):
-    """len(range(first, last, by)) of sizes; `zero_step` is the error of a step of 0."""
+def range_count(ctx, first, last, by, zero_step=("ValueError", "range() arg 3 must not be zero"), near=False):
+    """len(range(first, last, by)) of sizes, at most 2 ** 63 - 1; `zero_step` is the error of a step of 0.
+
+    `near`: the difference of first and last is known to fit 64 bits.
+    """
     if isinstance(by, int) and by == 0:
         require(ctx, *zero_step, False)
         return 0
     if all(isinstance(s, int) for s in (first, last, by)):
-        return len(range(first, last, by))
-    if not isinstance(by, int):
-        require(ctx, *zero_step, ctx.emit(E.ne, by, 0))
-        up = ctx.emit(E.gt, by, 0)
-        sign = ctx.emit(E.select, up, ctx.const(1).node, ctx.const(-1).node)
-        span = ctx.emit(E.mul, ctx.emit(E.sub, node_of(ctx, last), node_of(ctx, first)), sign)
-        by = ctx.emit(E.mul, by, sign)
-        return most(ctx, quotient(ctx, size(ctx.emit(E.sub, ctx.emit(E.add, span, by), 1)), by), 0)
-    if by < 0:
-        first, last, by = last, first, -by
-    return most(ctx, quotient(ctx, plus(ctx, minus(ctx, last, first), by - 1), by), 0)
+        return min(len(range(first, last, by)), LARGEST)
+    if isinstance(by, int):
+        if by < 0:
+            first, last, by = last, first, -by
+        return _count(ctx, first, last, by, near)
+    require(ctx, *zero_step, fact(ctx.emit(E.ne, by, 0)))
+    require(ctx, "OverflowError", "a step of -2 ** 63", fact(ctx.emit(E.ne, by, -LARGEST - 1)))
+    up = ctx.emit(E.gt, by, 0)
+    first, last = node_of(ctx, first), node_of(ctx, last)
+    low, high = ctx.emit(E.select, up, first, last), ctx.emit(E.select, up, last, first)
+    return _count(ctx, size(low), size(high), size(ctx.emit(E.abs, by)), near)
+
+
+def _count(ctx, first, last, by, near):
+    """len(range(first, last, by)) for by > 0."""
+    span = minus(ctx, most(ctx, last, first), first)  # cannot wrap around where first >= 0
+    count = span if isinstance(by, int) and by == 1 else plus(ctx, quotient(ctx, minus(ctx, span, 1), by), 1)
+    if near or is_dim(first) or (isinstance(first, int) and first >= 0) or isinstance(span, int):
+        return count
+    wide = ctx.emit(E.lt, span, 0)
+    if isinstance(by, int) and by == 1:
+        return size(ctx.emit(E.select, wide, ctx.const(LARGEST).node, span))
+    # the span as a number without sign: divide its half, and correct by the rest
+    top = ctx.emit(E.sub, span, 1)
+    half = ctx.emit(E.bit_and, ctx.emit(E.shift_right, top, 1), LARGEST)
+    twice = ctx.emit(E.mul, ctx.emit(E.floordiv, half, by), 2)
+    rest = ctx.emit(E.sub, top, ctx.emit(E.mul, twice, by))
+    one_more = ctx.emit(E.bit_or, ctx.emit(E.ge, rest, by), ctx.emit(E.lt, rest, 0))
+    exact = ctx.emit(E.add, twice, ctx.emit(E.select, one_more, ctx.const(2).node, ctx.const(1).node))
+    exact = ctx.emit(E.select, ctx.emit(E.lt, exact, 0), ctx.const(LARGEST).node, exact)  # 2 ** 63, by steps of 2
+    return size(ctx.emit(E.select, wide, exact, count))
 
 
 def _float_count(ctx, first, last, by):

@@ -199,7 +199,7 @@ def bounds(ctx, s, n):
         return most(ctx, least(ctx, moved, high), low)
 
     start, stop = (clamped(e, d) for e, d in zip(ends, defaults, strict=True))
-    return start, step, range_count(ctx, start, stop, step)
+    return start, step, range_count(ctx, start, stop, step, near=True)
 
 
 def _end(ctx, v):

@@ -14,7 +14,7 @@ from . import numbers
 from .dtypes import cast, truncated
 from .numbers import FLOAT_DIV, finite, integral, nonzero, scalar_node
 from .operators import node_of_fact
-from .registry import elaborates, fixed, is_fixed, require
+from .registry import elaborates, fixed, require
 from .sequences import items
 from .sizes import both, either, fact, negated
 
@@ -289,22 +289,3 @@ def prod(ctx, iterable, /, *, start=1):
     for x in items(ctx, iterable, "math.prod()"):
         out = binary(ctx, "*", out, x)
     return out
-
-
-# ---- of ints known at compile time -----------------------------------------------------------------------------------
-def _combinatorial(name):
-    def elaborate(ctx, *args):
-        if not all(map(is_fixed, args)):
-            ctx.error(f"math.{name}() of an int known at run time only", "write it as a loop, or with math.gamma")
-        try:
-            return ctx.const(getattr(math, name)(*(fixed(ctx, v, "an argument") for v in args)))
-        except ValueError as error:
-            ctx.error(str(error), "pass ints in the function's domain", cls=MyiaValueError)
-        except TypeError as error:
-            ctx.error(str(error), "pass ints")
-
-    elaborates(getattr(math, name))(elaborate)
-
-
-for _name in ("factorial", "comb", "perm", "gcd", "lcm", "isqrt"):
-    _combinatorial(_name)

@@ -16,6 +16,7 @@ from . import numbers, ufuncs
 from .creation import range_count
 from .dtypes import class_of, convert, is_array, is_scalar, join_numbers
 from .indexing import row
+from .integers import integer, power_modulo
 from .operators import binary, chosen, compare, node_of_fact, truth
 from .registry import absent, describe, elaborates, fixed, is_fixed, require
 from .sizes import both, either, fact, least, minus, node_of, plus, shape, size, times
@@ -319,7 +320,7 @@ elaborates(np.divmod)(divmod_)
 @elaborates(pow)
 def pow_(ctx, base, exp, mod=None):
     if not absent(mod):
-        ctx.error("pow() with a modulus", "write base ** exp % mod")
+        return ctx.call(Static(power_modulo), [integer(ctx, v) for v in (base, exp, mod)])
     return binary(ctx, "**", base, exp)
 
 
