@@ -434,12 +434,6 @@ def variable_changes_type_in_a_while(x):
 
 
 @rejected(3.0, kind=TypeError)
-def branches_of_incompatible_types(x):
-    y = x if x > 0 else "none"
-    return y + 1  # here or above
-
-
-@rejected(3.0, kind=TypeError)
 def compares_text_with_number(x):
     return x < "a"  # here
 
@@ -454,20 +448,9 @@ def bits_of_floats(a):
     return a & 1  # here
 
 
-@rejected((1.0, 2.0, 3.0), kind=ValueError)
-def unpacks_too_many(t):
-    a, b = t  # here
-    return a + b
-
-
 @rejected((1.0, 2.0), kind=IndexError)
 def tuple_index_out_of_range(t):
     return t[2]  # here
-
-
-@rejected({"a": 1.0}, kind=KeyError)
-def dict_without_the_key(d):
-    return d["b"]  # here
 
 
 # ----------------------------------------------------------------------------------------------------------- calls

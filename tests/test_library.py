@@ -324,8 +324,8 @@ def test_more_math():
     check(lambda x: call(math.ldexp, x, 3), 1.5)
     check(lambda: call(math.factorial, 5))
     check(lambda: call(math.comb, 5, 2))
-    with pytest.raises(MyiaTypeError, match="run time"):
-        through(lambda n: call(math.factorial, n), 5)
+    with pytest.raises(MyiaTypeError, match="as an integer"):
+        through(lambda n: call(math.factorial, n), 5.0)
 
 
 UFUNCS1 = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import Graph, MyiaRecursionError, Never, Node, Tuple, Type
+from ..ir import Graph, MyiaError, MyiaRecursionError, Never, Node, Tuple, Type
 from ..ops import control
 from .aliasing import Alias, Sealed, Storage
 from .context import Diverged
@@ -34,6 +34,7 @@ class Specialisation:
     graph: Graph
     size: int = 0  # the number of parts of its arguments
     result: Template | None = None
+    ends: list = field(default_factory=list)  # (template, where) of each of its returns
     sealed: list = field(default_factory=list)  # for each leaf of the result what it holds, by path
     storages: dict = field(default_factory=dict)  # of the parameters: storage -> (number of the parameter, path)
     locals: list = field(default_factory=list)  # storages made inside that a result holds
@@ -91,7 +92,12 @@ class Calls(Expressions):
 
     def parsed_function(self, function):
         if function not in self.parsed:
-            self.parsed[function] = self.parse(function)
+            try:
+                self.parsed[function] = self.parse(function)
+            except MyiaError as error:
+                if error.span is None:
+                    self.error(error.message, error.remedy, type(error))
+                raise
             self.dependencies += self.parsed[function].dependencies
         return self.parsed[function]
 
@@ -266,6 +272,7 @@ class Calls(Expressions):
         template = self.template(ends[0].value) if spec.result is None else spec.result
         if prepare is not None:
             template = prepare(template)
+        spec.ends = [(self.template(end.value), end.span) for end in ends]
         for end in ends:
             self.aliases.versions = end.versions
             self.aliases.returned(self.leaves(end.value), end.span or self.span)

@@ -119,8 +119,17 @@ class Engine(Directional):
         template, nodes = self._spread_out(value)
         problem = returnable(template)
         if problem:
-            self.error(f"the function returns {problem}", "return numbers, arrays, or structures of these")
+            with self.at(self._where_returned()):
+                self.error(f"the function returns {problem}", "return numbers, arrays, or structures of these")
         return template, nodes
+
+    def _where_returned(self):
+        """The expression in the function called that cannot be handed to Python."""
+        called = {n.graphs[0] for n in self.graph.nodes if n.op is control.call}
+        for spec in self.memo.values():
+            if spec.graph in called:
+                return next((span for t, span in spec.ends if returnable(t)), None)
+        return None
 
     def _spread_out(self, value: Value):
         if isinstance(value, Leaf):

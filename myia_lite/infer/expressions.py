@@ -142,8 +142,7 @@ class Expressions(Control):
         return Static(text) if known else Message(template, tuple(leaves))
 
     # ---- operations --------------------------------------------------------------------------------------------------
-    def _binary(self, node, a, b):
-        op = node.attrs["op"]
+    def binary(self, op: str, a: Value, b: Value) -> Value:
         if isinstance(a, Record) or isinstance(b, Record):
             found = self.overloaded(op, a, b)
             if found is not None:
@@ -159,7 +158,7 @@ class Expressions(Control):
                 f"make a new list: a = a {op} b",
             )
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
-            return self._binary(node, a, b)
+            return self.binary(op, a, b)
         held = node in self.through and self._is_view(a)
         if not held:
             self.aliases.writable(a.node, self.span)
@@ -210,8 +209,7 @@ class Expressions(Control):
         items = (*a.items[:k], value, *a.items[k + 1 :])
         return Mapping(a.keys, items) if isinstance(a, Mapping) else Sequence(items, a.kind)
 
-    def _unary(self, node, a):
-        op = node.attrs["op"]
+    def unary(self, op: str, a: Value) -> Value:
         if op == "not":
             return self.unary_not(a)
         found = self.special(a, {"-": "neg", "+": "pos", "~": "invert"}[op])
@@ -242,8 +240,7 @@ class Expressions(Control):
     def _truth(self, node, a):
         return Leaf(self.truth(a), True)
 
-    def _compare(self, node, a, b):
-        op = node.attrs["op"]
+    def compare(self, op: str, a: Value, b: Value) -> Value:
         if op in ("is", "is not"):
             if self._is_bool(a) and self._is_bool(b):
                 return Leaf(self.emit(elementwise.eq if op == "is" else elementwise.ne, a.node, b.node), True)
@@ -404,10 +401,10 @@ _STRUCTURE = {
     "py_slice": Expressions._slice,
 }
 _OPERATIONS = {
-    "py_binary": Expressions._binary,
+    "py_binary": lambda self, node, a, b: self.binary(node.attrs["op"], a, b),
     "py_inplace": Expressions._inplace,
-    "py_unary": Expressions._unary,
-    "py_compare": Expressions._compare,
+    "py_unary": lambda self, node, a: self.unary(node.attrs["op"], a),
+    "py_compare": lambda self, node, a, b: self.compare(node.attrs["op"], a, b),
     "py_truth": Expressions._truth,
     "py_getattr": lambda self, node, value: self.getattr(value, node.attrs["name"]),
     "py_getitem": lambda self, node, value, index: self._item(value, index),

@@ -27,7 +27,7 @@ from ..ops import surface
 from . import library
 from .dependencies import Attribute, Contents
 from .joins import several
-from .records import REPLACE, Records, field_names, is_frozen, is_named_tuple
+from .records import BINARY, COMPARE, REPLACE, Records, field_names, is_frozen, is_named_tuple
 from .templates import NO_VALUE
 from .values import (
     Bound,
@@ -50,7 +50,11 @@ UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.ast
 SETTLED = {"numpy", "scipy", *sys.stdlib_module_names}  # modules whose attributes nobody assigns
 # functions in Python of these are not compiled: their source is no part of what their makers promise
 FOREIGN = tuple(f"{Path(module.__file__).parent}{os.sep}" for module in (np, scipy))
+FOREIGN += ("<frozen ",)  # modules of the standard library that are part of the interpreter
 FOREIGN += tuple(m.__file__ for m in map(sys.modules.get, sys.stdlib_module_names) if getattr(m, "__file__", None))
+BINARY_FUNCTIONS = {name: op for op, name in BINARY.items()} | {"and_": "&", "or_": "|"}
+COMPARE_FUNCTIONS = {name: op for op, name in COMPARE.items()} | {"is_": "is", "is_not": "is not"}
+UNARY_FUNCTIONS = {"neg": "-", "pos": "+", "invert": "~", "inv": "~", "not_": "not"}
 
 
 def array_dtype(obj) -> str | None:
@@ -171,6 +175,10 @@ class Objects(Records):
             found = self.special(args[0], obj.__name__)
             if found is not None:
                 return found
+        if isinstance(obj, types.BuiltinFunctionType) and obj.__module__ == "_operator":
+            found = self._operator(obj.__name__, args, keywords)
+            if found is not None:
+                return found
         elaborator = library.lookup(obj)
         if elaborator is not None:
             return self.call_elaborator(elaborator, args, keywords)
@@ -221,6 +229,25 @@ class Objects(Records):
         except MyiaAttributeError:
             return self.const(False)
         return self.const(True)
+
+    def _operator(self, name: str, args, keywords) -> Value | None:
+        """A function of the module `operator`, None where it is no operator of the language."""
+        for table, count, act in (
+            (BINARY_FUNCTIONS, 2, self.binary),
+            (COMPARE_FUNCTIONS, 2, self.compare),
+            (UNARY_FUNCTIONS, 1, self.unary),
+        ):
+            if name in table:
+                if len(args) != count or keywords:
+                    self.error(f"{name} expected {count} argument{'s' * (count > 1)}, got {len(args)}", "pass them all")
+                return self.apart(lambda *vs, act=act, op=table[name]: act(op, *vs), args)
+        if name == "contains" and len(args) == 2:
+            return self.apart(lambda container, x: self.compare("in", x, container), args)
+        if name == "getitem" and len(args) == 2:
+            return self.getitem(*args)
+        if name == "truth" and len(args) == 1:
+            return Leaf(self.truth(args[0]), True)
+        return self.call(Static(abs), args) if name == "abs" else None
 
     def _isinstance(self, args) -> Value | None:
         """isinstance of records, sequences and constants; numbers and arrays are the library's."""

@@ -61,7 +61,17 @@ def builtin_pow(x, n):
     return pow(x, n)
 
 
-@program((7, 3, 5), (2, 10, 1000), (3, 0, 7))
+@program(
+    (7, 3, 5),
+    (2, 10, 1000),
+    (3, 0, 7),
+    (3, -1, 7),
+    (-5, 3, -7),
+    (5, 0, 1),
+    (123456789, 10**15, 2**62 + 1),
+    raises={ValueError: [(2, 2, 0), (2, -1, 4)]},
+    exact=True,
+)
 def builtin_pow_modulo(a, n, m):
     return pow(a, n, m)
 
@@ -182,9 +192,9 @@ def derivative_of_a_step_is_zero(x):
     return math.floor(x) * x + round(x) + int(x) * x
 
 
-@program((6,), (0,))
+@program((6,), (0,), (19,), raises={ValueError: [(-1,)]}, exact=True)
 def math_integers(n):
-    return math.gcd(n, 4), math.isqrt(n)
+    return math.gcd(n, 4), math.isqrt(n), math.lcm(n, 6), math.comb(n, 3), math.perm(n, 2), math.factorial(n)
 
 
 @program((1.5,))

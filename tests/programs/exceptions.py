@@ -134,3 +134,20 @@ def loop_raises_at_some_trip(n, z):
     for i in range(3, -1, -1):
         s += (10 + z) // (i + n)
     return s
+
+
+@program(((1.0, 2.0),), raises={ValueError: [((1.0, 2.0, 3.0),), ((1.0,),)]}, exact=True)
+def unpacks_two(t):
+    a, b = t
+    return a + b
+
+
+@program(({"a": 1.0, "b": 2.0},), raises={KeyError: [({"a": 1.0},)]}, exact=True)
+def dict_without_the_key(d):
+    return d["b"]
+
+
+@program((3.0,), raises={TypeError: [(-3.0,)]})
+def branches_of_other_types(x):
+    y = x if x > 0 else "none"
+    return y + 1

@@ -254,6 +254,12 @@ def operator_module(x):
     return operator.add(x, operator.mul(x, 3.0)) - operator.neg(x)
 
 
+@program((2.0, 3), (-2.0, 0))
+def more_of_the_operator_module(x, n):
+    compared = operator.lt(x, n), operator.eq(n, 3), operator.is_(None, None), operator.not_(n)
+    return compared, operator.getitem((x, 1.0), 0), operator.contains((1, 3), n), operator.xor(n, 5), operator.abs(x)
+
+
 @program((2.0, 5), wrt=0)
 def higher_order_loop(x, n):
     def iterate(f, y, k):
