@@ -95,9 +95,9 @@ class Calls(Expressions):
             try:
                 self.parsed[function] = self.parse(function)
             except MyiaError as error:
-                if error.span is None:
-                    self.error(error.message, error.remedy, type(error))
-                raise
+                if error.span is not None:
+                    raise
+                raise type(error)(error.message, self.span, error.remedy) from None
             self.dependencies += self.parsed[function].dependencies
         return self.parsed[function]
 
