@@ -23,8 +23,8 @@ NONE = Tree(("static", Ident(None)))
 def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
     """(f(*primals), its derivative along `tangents`), by forward mode, at about twice the cost of f.
 
-    primals, tangents: a tuple or list with one item for each argument of f; a tangent has the structure of its argument,
-    None where that has no floats (or where the tangent is zero).
+    primals, tangents: a tuple or list with one item for each argument of f; a tangent has the structure of its
+    argument, None where that has no floats (or where the tangent is zero).
     has_aux: f returns (value, aux), and the result is (value, tangent, aux).
 
     Raises MyiaTypeError where a tangent does not fit its argument.
@@ -38,7 +38,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fals
 
 
 def vjp(f: Callable, *primals, has_aux: bool = False) -> tuple:
-    """(f(*primals), pullback): `pullback(cotangent)` gives a tuple with the cotangent of each argument, by reverse mode.
+    """(f(*primals), pullback): `pullback(cotangent)` is a tuple of the cotangents of the arguments, by reverse mode.
 
     The pullback may be called any number of times; it holds copies of `primals` and of the arrays that f captures, and
     runs f again each time.  Inside compiled code it holds the values themselves.
@@ -75,7 +75,7 @@ def linearize(f: Callable, *primals, has_aux: bool = False) -> tuple:
 
 
 def jacfwd(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
-    """The Jacobian of f by forward mode: a compiled function of the same arguments, one program that loops over the inputs.
+    """The Jacobian of f by forward mode: a compiled function of the same arguments, one loop over the inputs.
 
     For each float leaf of the result and each of the arguments an array of the shape of the one followed by that of the
     other, in the structure of the result and inside it that of the argument.
@@ -92,7 +92,7 @@ def jacfwd(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -
 
 
 def jacrev(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
-    """Like `jacfwd`, by reverse mode: one program that loops over the outputs.
+    """Like `jacfwd`, by reverse mode: one loop over the outputs.
 
     >>> import numpy as np
     >>> from myia_lite import jacrev
@@ -187,7 +187,9 @@ def float_part(value: Any) -> Any:
 def _float_template(t):
     if isinstance(t, Dyn):
         return t if is_float(t.type) else NONE
-    return Tree(t.shape, tuple(map(_float_template, t.items))) if t.shape[0] in ("sequence", "mapping", "record") else NONE
+    return (
+        Tree(t.shape, tuple(map(_float_template, t.items))) if t.shape[0] in ("sequence", "mapping", "record") else NONE
+    )
 
 
 def _kinds(t) -> list[bool]:
@@ -198,7 +200,7 @@ def _kinds(t) -> list[bool]:
 
 
 class AtAPoint:
-    """A derivative at a point that is kept: from the cotangent of a value to those of the arguments, or the other way."""
+    """A derivative at a point that is kept: from the cotangent of a value to those of the arguments, or back."""
 
     def __init__(self, function: GradFunction, primals: tuple):
         self._function, self._primals = function, tuple(map(copied, primals))

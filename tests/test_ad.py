@@ -1,4 +1,4 @@
-"""Both modes on IR text: every order agrees with the numerical derivative of the order below, and the modes with each other."""
+"""Both modes on IR text: every order, in every mixture of the modes, agrees with differences of the order below."""
 
 import itertools
 
@@ -293,7 +293,8 @@ def nth(text: str, modes, pass_=verify):
     return lambda x: run([np.float64(x)])[0]
 
 
-WORDS = [w for order in (1, 2, 3) for w in itertools.product(("forward", "reverse"), repeat=order)] + [("seeded",), ("seeded", "forward", "seeded")]
+WORDS = [w for order in (1, 2, 3) for w in itertools.product(("forward", "reverse"), repeat=order)]
+WORDS += [("seeded",), ("seeded", "forward", "seeded")]
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda w: "".join(m[0] for m in w))

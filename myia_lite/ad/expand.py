@@ -11,8 +11,11 @@ from .reverse import Reverse, substitute
 
 
 def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
-    """`entry` without `grad` and `jvp` nodes.  `simplify` (of a closed graph) runs before and after each differentiation:
-    what an order leaves unsimplified, the next one triples."""
+    """`entry` without `grad` and `jvp` nodes.
+
+    `simplify` (of a closed graph) runs before and after each differentiation: what an order leaves unsimplified, the
+    next one triples.
+    """
     transforms = {"grad": Reverse().gradient, "jvp": Forward().jvp}
     done: dict[tuple, Graph] = {}
     finished: set[Graph] = set()

@@ -1,7 +1,7 @@
 """Forward mode by graph transformation: dual numbers, without the numbers.
 
-Beside each node that varies with what is differentiated stands its tangent, of the tangent type of `tangent`; beside the
-others nothing.  The result of a region is followed by its tangents:
+Beside each node that varies with what is differentiated stands its tangent, of the type that `tangent` gives it; beside
+the others nothing.  The result of a region is followed by its tangents:
 
     primal                          with tangents
     y = sin(x)                      y = sin(x); y_dot = x_dot * cos(x)
@@ -9,8 +9,8 @@ others nothing.  The result of a region is followed by its tangents:
     y = loop(init) {L}              (y, y_dot) = loop(init, init_dot) { L, carrying the tangents of its state }
     y = call f(x)                   (y, y_dot) = call f~(x, x_dot), made once per set of arguments that have tangents
 
-Tails stay tails: a `recur`, and a call at the end of a function, are so in the result, so the stack does not grow where it
-did not.  Each application of the transform gives tangents of its own, so those of nested ones cannot mix.
+Tails stay tails: a `recur`, and a call at the end of a function, are so in the result, so the stack does not grow where
+it did not.  Each application of the transform gives tangents of its own, so those of nested ones cannot mix.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..ir import (
     Array,
     Builder,
     Clone,
-    Constant,
     Graph,
     MyiaTypeError,
     Never,
@@ -32,7 +31,7 @@ from ..ir import (
     is_float,
 )
 from ..ops.arrays import broadcast, dim, dims
-from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
+from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len, stack_pop, stack_push, switch
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, gt
 from .activity import Activity
@@ -51,7 +50,7 @@ class Forward:
         self.todo: list[tuple] = []
 
     def jvp(self, g: Graph, wrt: tuple[int, ...]) -> Graph:
-        """The closed graph (arguments of g, tangents of `wrt`) -> (results of g…, tangents of those that are of floats)."""
+        """The closed graph (arguments of g, tangents of `wrt`) -> (results of g…, tangents of the float ones)."""
         if isinstance(g.result_type, Tuple):
             paths = tuple((k,) for k, t in enumerate(g.result_type.elems) if is_float(t))
         else:
@@ -179,14 +178,18 @@ class Dual:
             self.env.apply(n, into)
             return
         if op.derivative is None and op.linear is None and op.jvp is None:
-            raise MyiaTypeError(f"{op.name} has no derivative", n.span, "wrap the part that needs none in a constant, or write it with other functions")
+            remedy = "wrap the part that needs none in a constant, or write it with other functions"
+            raise MyiaTypeError(f"{op.name} has no derivative", n.span, remedy)
         args = [self.env.node(a) for a in n.args]
         if op.linear is not None:  # before the primal, which may consume what a zero takes its size from
-            dots = [self.given(a) if in_positions(k, op.linear) else b for k, (a, b) in enumerate(zip(n.args, args, strict=True))]
+            dots = [
+                self.given(a) if in_positions(k, op.linear) else b
+                for k, (a, b) in enumerate(zip(n.args, args, strict=True))
+            ]
             y_dot = op(*dots, **n.attrs)
             self.env.apply(n, into)
         else:
-            y = self.env.apply(n, into)
+            self.env.apply(n, into)
             y = self.env.node(n)
             start = len(into.nodes)
             if op.jvp is not None:
@@ -299,7 +302,10 @@ class Dual:
                 if name == "Z":
                     k.result = tuple_of(*[self.zero(p, path) for p, path in wanted])
                 elif name == tag:
-                    parts = {(p, path): dot for p in h.params if differentiable(p.type) for path, dot in unpack(p.type, next(params)).items()}
+                    parts = {}
+                    for p in h.params:
+                        if differentiable(p.type):
+                            parts |= {(p, path): dot for path, dot in unpack(p.type, next(params)).items()}
                     k.result = tuple_of(*[parts[leaf] for leaf in wanted])
                 else:
                     k.result = raise_(exception="SystemError", message="a tangent of another variant")
@@ -327,7 +333,8 @@ class Dual:
         (f,) = n.graphs
         mask = tuple((k, p) for k, a in enumerate(n.args) for p, _ in leaves(a.type) if self.dot(a, p) is not None)
         new = self.forward.dual(f, mask, tuple(paths))
-        return current().emit(call, *map(self.env.node, n.args), *[self.dot(n.args[k], p) for k, p in mask], graphs=(new,), span=n.span)
+        dots = [self.dot(n.args[k], p) for k, p in mask]
+        return current().emit(call, *map(self.env.node, n.args), *dots, graphs=(new,), span=n.span)
 
 
 def in_positions(k: int, positions: tuple) -> bool:

@@ -1,7 +1,7 @@
 """`jvp`, `vjp`, Jacobians and what is made of them, inside compiled code.
 
-A tangent has the structure of its value: its float leaves, and None in the place of anything else.  None in the place of
-a float leaf, or of a part with such leaves, stands for zero.
+A tangent has the structure of its value: its float leaves, and None in the place of anything else.  None in the place
+of a float leaf, or of a part with such leaves, stands for zero.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Directional(Transforms):
             return self._held(t, args)
         return self._jacobians(t, args, keywords)
 
-    # ---- the function --------------------------------------------------------------------------------------------------
+    # ---- the function ------------------------------------------------------------------------------------------------
     def _site(self, t: Transformed, args, keywords=()) -> Site:
         names = [k for k, _ in keywords]
         values = [t.function, *args, *(v for _, v in keywords)]
@@ -126,7 +126,9 @@ class Directional(Transforms):
 
         code = ("whole", tuple(names), count)
         name = self._function_name(t.function)
-        return self.specialised(code, name, templates, [None] * len(templates), walk, prepare=lambda r: generalised(r, FLOATS))
+        return self.specialised(
+            code, name, templates, [None] * len(templates), walk, prepare=lambda r: generalised(r, FLOATS)
+        )
 
     def _result_of(self, result: Template, t) -> Template:
         """What is differentiated; refuses a structure that only the running program knows."""
@@ -176,18 +178,17 @@ class Directional(Transforms):
             return Sequence(items, t.shape[1])
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
 
-    # ---- directions ----------------------------------------------------------------------------------------------------
-    def _direction(self, t: Template, value: Value, primal: list[Node], at: int, what: str, found: dict[int, Node]) -> int:
-        """Note in `found` the leaves of a tangent or cotangent of a value of template `t`, whose leaves are `primal`."""
+    # ---- directions --------------------------------------------------------------------------------------------------
+    def _direction(
+        self, t: Template, value: Value, primal: list[Node], at: int, what: str, found: dict[int, Node]
+    ) -> int:
+        """Note in `found` the leaves of a direction of a value of template `t`, whose leaves are `primal`."""
         count = len(self.types(t))
         if isinstance(value, Static) and value.value is None:
             return at + count
         if isinstance(t, Tree) and t.shape[0] in STRUCTURES:
-            items = {Sequence: lambda: value.items, Record: lambda: value.items, Mapping: lambda: value.items}.get(
-                type(value), tuple
-            )()
-            keys = not isinstance(value, Mapping) or t.shape[0] == "mapping" and value.keys == t.shape[1]
-            if len(items) != len(t.items) or not keys:
+            items = self._parts(t, value)
+            if items is None:
                 self.error(f"{what} is {self.template(value)} where the value is {t}", "give it the same structure")
             for i, v in zip(t.items, items, strict=True):
                 at = self._direction(i, v, primal, at, what, found)
@@ -201,11 +202,23 @@ class Directional(Transforms):
             self.error(f"{what} is for {t}, which has no derivative", "pass None there")
         return at + count
 
+    def _parts(self, t: Tree, value: Value):
+        """The parts of a structure that stand for those of `t`, a dict's by its keys; None where it does not fit."""
+        kind = t.shape[0]
+        if kind == "mapping":
+            if not isinstance(value, Mapping) or set(value.keys) != set(t.shape[1]):
+                return None
+            return [value.items[value.keys.index(k)] for k in t.shape[1]]
+        fits = isinstance(value, (Sequence, Record)) and len(value.items) == len(t.items)
+        return value.items if fits else None
+
     def _direction_leaf(self, t: Dyn, value: Value, primal: Node, what: str) -> Node:
         wrong = not isinstance(value, Leaf) or isinstance(value.type, Array) != isinstance(t.type, Array)
         if not wrong and isinstance(t.type, Array):
             wrong = value.type.rank != t.type.rank or value.type.dtype != t.type.dtype
-            wrong = wrong or any(None not in (a, b) and a != b for a, b in zip(value.type.shape, t.type.shape, strict=True))
+            wrong = wrong or any(
+                None not in (a, b) and a != b for a, b in zip(value.type.shape, t.type.shape, strict=True)
+            )
         if wrong:
             self.error(f"{what} is {self.template(value)} where the value is {t}", "give it the same shape and dtype")
         if not isinstance(t.type, Array):
@@ -219,7 +232,7 @@ class Directional(Transforms):
                 self.guard("ValueError", f"{what} has another shape than the value", self.emit(elementwise.eq, m, n))
         return value.node
 
-    # ---- at a point ----------------------------------------------------------------------------------------------------
+    # ---- at a point --------------------------------------------------------------------------------------------------
     def _jvp(self, t, primals, tangents) -> Value:
         site = self._site(t, primals.items)
         found: dict[int, Node] = {}
@@ -257,7 +270,9 @@ class Directional(Transforms):
 
     def _pullback(self, t, primals, rest) -> Value:
         if len(rest) != 1:
-            self.error(f"a pullback takes one cotangent, and {len(rest)} are given", "give it the structure of the value")
+            self.error(
+                f"a pullback takes one cotangent, and {len(rest)} are given", "give it the structure of the value"
+            )
         site = self._site(t, primals)
         results = self._cotangent_sizes(site)
         found: dict[int, Node] = {}
@@ -271,7 +286,9 @@ class Directional(Transforms):
         )
         outs = self._outputs(site, node)
         bars = dict(zip(wrt, outs[len(site.results) :], strict=True))
-        return Sequence(tuple(self._structure(site.templates[1 + j], bars, site.starts[1 + j])[0] for j in range(len(primals))))
+        return Sequence(
+            tuple(self._structure(site.templates[1 + j], bars, site.starts[1 + j])[0] for j in range(len(primals)))
+        )
 
     def _cotangent_sizes(self, site: Site) -> list[Node]:
         """Nodes that have the sizes of the results, where their types do not tell."""
@@ -286,7 +303,7 @@ class Directional(Transforms):
         gradient = Transformed("grad", t.function, argnums, t.has_aux)
         return self._jvp(Transformed("jvp", gradient, None, t.has_aux), primals, tangents).items[1]
 
-    # ---- Jacobians -----------------------------------------------------------------------------------------------------
+    # ---- Jacobians ---------------------------------------------------------------------------------------------------
     def _jacobians(self, t, args, keywords) -> Value:
         names = [k for k, _ in keywords]
         chosen = t.argnums if isinstance(t.argnums, tuple) else (t.argnums,)
@@ -299,8 +316,10 @@ class Directional(Transforms):
         params = site.spec.graph.params
         wanted = len(self.types(site.out))
         floats = [k for k in floats if k < wanted]
-        forward = t.kind == "jacfwd" or t.kind != "jacrev" and forward_is_cheaper(
-            [params[k].type for k in wrt], [x for x in site.results[:wanted] if is_float(x)]
+        forward = (
+            t.kind == "jacfwd"
+            or t.kind != "jacrev"
+            and forward_is_cheaper([params[k].type for k in wrt], [x for x in site.results[:wanted] if is_float(x)])
         )
         graph = jacobian_graph(site.spec.graph, site.results, wanted, wrt, forward)
         node = self.append(control.call, site.flat, (graph,), graph.result_type)
@@ -344,7 +363,7 @@ class Directional(Transforms):
             return Record(value.cls, items) if isinstance(value, Record) else Mapping(value.keys, items)
         return value
 
-    # ---- stop_gradient -------------------------------------------------------------------------------------------------
+    # ---- stop_gradient -----------------------------------------------------------------------------------------------
     def _stopped(self, value: Value) -> Value:
         if several(value):
             return self.over(value, self._stopped)

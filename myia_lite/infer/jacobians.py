@@ -13,7 +13,7 @@ from ..ops.elementwise import floordiv, lt, mod
 
 
 def forward_is_cheaper(inputs: list[Type], outputs: list[Type]) -> bool:
-    """Are there at most as many inputs as outputs?  A count that only the running program knows is taken to be large."""
+    """Are there at most as many inputs as outputs?  A count known at run time only is taken to be large."""
     n, m = _count(inputs), _count(outputs)
     return m is None or (n is not None and n <= m)
 
@@ -29,14 +29,16 @@ def _count(types):
 
 
 def jacobian_graph(g: Graph, results: list[Type], wanted: int, wrt: tuple[int, ...], forward: bool) -> Graph:
-    """(arguments of g) -> (results of g…, then for each float among the first `wanted` results and each argument in `wrt`
-    the array of derivatives), of the shape of the result followed by that of the argument.  `results` are g's types.
+    """(arguments of g) -> (results of g…, then for each float among the first `wanted` results and each argument in
+    `wrt` the array of derivatives), of the shape of the result and that of the argument.  `results` are g's types.
     """
     out = Graph(f"J{g.name}", None, g.span)
     for p in g.params:
         out.parameter(p.type, p.name, p.span)
     with Builder(out, g.span):
-        whole = current().emit(call, *out.params, graphs=(g,), type=results[0] if len(results) == 1 else Tuple(tuple(results)))
+        whole = current().emit(
+            call, *out.params, graphs=(g,), type=results[0] if len(results) == 1 else Tuple(tuple(results))
+        )
         values = [whole] if len(results) == 1 else [get(whole, index=k) for k in range(len(results))]
         floats = [k for k, t in enumerate(results[:wanted]) if is_float(t)]
         make = _Forward if forward else _Reverse
@@ -61,7 +63,15 @@ class _Directions:
         starts = []
         for o in others:
             shape, dyn = dims(o)
-            starts.append(broadcast(Constant(0.0, Scalar(o.type.dtype)), *([n] if lead is None else []), *dyn, shape=(lead, *shape), axes=()))
+            starts.append(
+                broadcast(
+                    Constant(0.0, Scalar(o.type.dtype)),
+                    *([n] if lead is None else []),
+                    *dyn,
+                    shape=(lead, *shape),
+                    axes=(),
+                )
+            )
         header = Graph("directions", current().graph)
         i = header.parameter(I64, "i")
         rows = [header.parameter(s.type, "rows") for s in starts]
@@ -93,7 +103,9 @@ class _Directions:
         if not isinstance(v.type, Array):
             return set_elem(rows, v, i)
         shape, dyn = dims(v)
-        return slice_set(rows, reshape(v, *dyn, shape=(1, *shape)), i, *[constant(0)] * len(shape), steps=(1,) * (len(shape) + 1))
+        return slice_set(
+            rows, reshape(v, *dyn, shape=(1, *shape)), i, *[constant(0)] * len(shape), steps=(1,) * (len(shape) + 1)
+        )
 
     def shaped(self, rows, *parts):
         """`rows` in the shape of these values, one after the other."""
@@ -134,7 +146,9 @@ class _Reverse(_Directions):
             y = self.values[k]
 
             def step(y_bar, k=k):
-                both = current().emit(grad, *self.out.params, y_bar, graphs=(self.g,), type=type_, wrt=self.wrt, seeds=(k,))
+                both = current().emit(
+                    grad, *self.out.params, y_bar, graphs=(self.g,), type=type_, wrt=self.wrt, seeds=(k,)
+                )
                 return [get(both, index=len(self.results) + i) for i in range(len(xs))]
 
             for j, x, rows in zip(self.wrt, xs, self.along_all(y, xs, step), strict=True):
