@@ -433,6 +433,55 @@ def variable_changes_type_in_a_while(x):
     return y
 
 
+# Structures whose type grows as the program runs.
+@rejected(1.5, 4, kind=TypeError)
+def list_by_recursion(x, n):
+    def build(k):
+        return None if k == 0 else (x * k, build(k - 1))
+
+    def total(node):
+        return 0.0 if node is None else node[0] * node[0] + total(node[1])
+
+    return total(build(n))  # here
+
+
+@rejected(1.1, 3, kind=TypeError)
+def tree_by_recursion(x, depth):
+    def build(y, d):
+        if d == 0:
+            return y
+        return (build(y * x, d - 1), build(y + x, d - 1))
+
+    def fold(node):
+        if isinstance(node, tuple):
+            return fold(node[0]) * fold(node[1])
+        return node
+
+    return fold(build(x, depth))  # here
+
+
+@rejected(2.0, 3, kind=TypeError)
+def function_grows_in_a_loop(x, n):
+    f = lambda y: y * x
+    for _ in range(n):  # here
+        f = (lambda g: lambda y: g(y) + y)(f)
+    return f(3.0)
+
+
+@rejected(3.0, 4, kind=TypeError)
+def tuple_of_functions_grows_in_a_loop(x, n):
+    functions = ()
+    for i in range(n):  # here
+        functions = (*functions, lambda y, i=i: y * i)
+    return sum([f(x) for f in functions])
+
+
+@rejected([1.0], 2.0, kind=(TypeError, AttributeError))
+def appends_in_a_loop(t, x):
+    t.append(x)  # here
+    return t
+
+
 @rejected(3.0, kind=TypeError)
 def compares_text_with_number(x):
     return x < "a"  # here

@@ -61,10 +61,12 @@ class Calls(Expressions):
         keywords = node.attrs.get("keywords", ())
         count = len(values) - len(keywords)
         star = node.attrs.get("star", ())
-        if star and any(several(values[k]) for k in star):
-            self.error("the number of arguments is known at run time only", "pass them one by one")
-        positional = self.spread(values[:count], star)
-        return self.call(function, positional, tuple(zip(keywords, values[count:], strict=True)))
+
+        def call(*values):
+            positional = self.spread(values[:count], star)
+            return self.call(function, positional, tuple(zip(keywords, values[count:], strict=True)))
+
+        return self.starred(call, values, star)
 
     def call(self, function: Value, args, keywords=()) -> Value:
         args, keywords = list(args), tuple(keywords.items() if isinstance(keywords, dict) else keywords)

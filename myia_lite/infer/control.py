@@ -272,9 +272,10 @@ class Control(Joins):
                 ]
                 state, facts = new, LoopAliases(self.aliases)
         name, old, now = changed[0]
+        how = f"{old}, then {now}"
         self.error(
-            f"the type of {name} changes in every trip of this loop: {_short(old)}, then {_short(now)}",
-            "keep its structure the same from trip to trip",
+            f"the type of {name} changes in every trip of this loop" + (f": {how}" if len(how) < 120 else ""),
+            "keep its structure the same from trip to trip: fill an array, or loop over a range known at compile time",
         )
 
     def _next(self, old, new, param):
@@ -398,8 +399,3 @@ def _unions(t) -> int:
     if isinstance(t, Tree):
         return sum(map(_unions, t.items))
     return 0 if not isinstance(t, Maybe) or t.item is None else _unions(t.item)
-
-
-def _short(t) -> str:
-    text = str(t)
-    return text if len(text) < 60 else f"{text[:57]}…"

@@ -38,7 +38,7 @@ class Expressions(Control):
         handler = _STRUCTURE.get(node.op.name)
         values = [self.value(a, env) for a in node.args]
         if handler is not None:
-            return handler(self, node.attrs, *values)
+            return self.starred(lambda *vs: handler(self, node.attrs, *vs), values, node.attrs.get("star", ()))
         handler = _OPERATIONS[node.op.name]
         return self.apart(lambda *vs: handler(self, node, *vs), values)
 
@@ -78,6 +78,13 @@ class Expressions(Control):
 
     def _comprehension(self, node, env):
         return self.comprehension(self.value(node.args[0], env), node.graphs[0], env)
+
+    def starred(self, f, values: list[Value], star) -> Value:
+        """`f(*values)`, with those of several shapes taken apart that stand at the positions `star`."""
+        for k in star:
+            if several(values[k]):
+                return self.over(values[k], lambda x, k=k: self.starred(f, [*values[:k], x, *values[k + 1 :]], star))
+        return f(*values)
 
     # ---- structures --------------------------------------------------------------------------------------------------
     def spread(self, values, star) -> list[Value]:

@@ -125,7 +125,7 @@ class Joins(Shapes, Context):
             joined = self._join_leaves(a, b)
             if joined is not None:
                 return joined
-        if isinstance(a, Tree) and isinstance(b, Tree) and a.shape == b.shape and len(a.items) == len(b.items):
+        if isinstance(a, Tree) and isinstance(b, Tree) and a.shape == b.shape and self.tag(a) == self.tag(b):
             return Tree(a.shape, tuple(map(self.join, a.items, b.items)))
         return self._join_alternatives(a, b)
 

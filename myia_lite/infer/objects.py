@@ -124,6 +124,10 @@ class Objects(Records):
             self.error(f"the attribute {name} of a partial function", "keep the function and its arguments apart")
         found = library.attribute(self, value, name)
         if found is None:
+            cls = {Sequence: getattr(value, "kind", None), Mapping: dict}.get(type(value))
+            if hasattr(cls, name):
+                what = f"the method {name} of a {cls.__name__} is not supported in compiled code"
+                self.error(what, "make a new one: t = [*t, x]", MyiaAttributeError)
             self.error(f"{self._kind(value)} has no attribute '{name}'", "check the name", MyiaAttributeError)
         return found
 

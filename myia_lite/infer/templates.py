@@ -358,6 +358,10 @@ class Shapes:
             if t.shape[0] == "inject":
                 return t.shape[1]
             key, text = (t.shape, len(t.items)), _tag_text(t.shape)
+            if t.shape[0] == "iterator":  # a loop over it needs to know what each part is
+                key = (*key, *map(self.tag, t.items))
+        elif isinstance(t, Union):
+            key, text = tuple(tag for tag, _ in t.alternatives), "union"
         elif isinstance(t.type, Array):
             key, text = ("array", t.type.rank), f"array{t.type.rank}"
         else:

@@ -310,7 +310,7 @@ class Walk(Builder):
         """Emit the nodes of `g`; its result, or what case `leaf` makes of it.  Where a node never returns, the rest
         is dropped."""
         for k, n in enumerate(g.nodes):
-            if self.uses is not None and isinstance(n.type, Sum) and (n.op.name == "switch" or n.op.name == "case"):
+            if self.uses is not None and isinstance(n.type, Sum) and self.may_go_on(n):
                 if leaf is not None and n is g.result:
                     return self.goes_on(n, leaf)
                 if self.goes_on_in_case(g, k):
@@ -428,6 +428,10 @@ class Walk(Builder):
         return result
 
     # ---- an outcome made in the branches of a switch, and told apart right after
+    def may_go_on(self, n: Apply) -> bool:
+        """Not a case of a switch that itself goes on in this case: one after the other, the next round is for that."""
+        return n.op.name == "switch" or n.op.name == "case" and n.args[0] not in self.deferred
+
     def goes_on_in_case(self, g: Graph, k: int) -> bool:
         """Is the sum that node k of `g` makes taken apart right after it, and only there?"""
         n = g.nodes[k]

@@ -129,14 +129,6 @@ def function_chosen_at_run_time(x, flag):
     return h(x) + h(2.0)
 
 
-@program((2.0, 3), (2.0, 0), (2.0, 1), wrt=0)
-def function_grows_in_a_loop(x, n):
-    f = lambda y: y * x
-    for _ in range(n):
-        f = (lambda g: lambda y: g(y) + y)(f)
-    return f(3.0)
-
-
 @program((2.0, True), (2.0, False), wrt=0)
 def returns_closures(x, flag):
     def make(k):

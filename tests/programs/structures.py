@@ -333,28 +333,19 @@ def string_argument(x, kind):
     return x * x * x
 
 
-# A linked list and a tree, built and taken apart by recursion.
-@program((1.5, 4), wrt=0)
-def list_by_recursion(x, n):
-    def build(k):
-        return None if k == 0 else (x * k, build(k - 1))
+@program((3.0, True), (3.0, False), wrt=0)
+def loops_over_one_of_two_tuples(x, flag):
+    t = (x, 2.0) if flag else (x * x,)
+    total = 0.0
+    for i, (u, v) in enumerate(zip(t, reversed(t))):
+        total += (i + 1) * u * v
+    for u in t:
+        total += u
+    return total * max(*t, 1.0)
 
-    def total(node):
-        return 0.0 if node is None else node[0] * node[0] + total(node[1])
 
-    return total(build(n))
-
-
-@program((1.1, 3), wrt=0)
-def tree_by_recursion(x, depth):
-    def build(y, d):
-        if d == 0:
-            return y
-        return (build(y * x, d - 1), build(y + x, d - 1))
-
-    def fold(node):
-        if isinstance(node, tuple):
-            return fold(node[0]) * fold(node[1])
-        return node
-
-    return fold(build(x, depth))
+@program((2.0, True), (2.0, False))
+def spreads_one_of_two_tuples(x, flag):
+    t = (x, 2.0) if flag else (x * x,)
+    first, *rest = t
+    return (*t, 5.0), [*t], first, rest, [u * 2 for u in t]
