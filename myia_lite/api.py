@@ -21,7 +21,8 @@ from .adapter import adapter
 from .backends import get_backend
 from .infer import Inferred, abstract, infer, leaves, rebuild
 from .ir import Graph, MyiaError, MyiaTypeError, MyiaValueError, show, verify
-from .opt import optimise, simplify
+from .opt import Log, Strategy, default, optimise, simplify
+from .opt import user as user_rules
 from .parser import parameter, parse_function
 
 STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
@@ -36,13 +37,15 @@ class MyiaFunction:
     made so far; `ir` prints one. Calls are safe from several threads at once.
     """
 
-    def __init__(self, function: Callable, backend: str = "llvm", error_model: str = "python"):
+    def __init__(self, function: Callable, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default):
         if not callable(function):
             raise MyiaTypeError(f"a {type(function).__name__} cannot be compiled", remedy="pass a function")
         get_backend(backend)
         if error_model not in ERROR_MODELS:
             raise MyiaValueError(f"there is no error model {error_model!r}", remedy=f"one of {', '.join(map(repr, ERROR_MODELS))}")
-        self.backend, self.error_model = backend, error_model
+        if not isinstance(optimize, Strategy):
+            raise MyiaValueError(f"optimize is {optimize!r}", remedy="a strategy of myia_lite.opt")
+        self.backend, self.error_model, self.optimize = backend, error_model, optimize
         self.compilations = 0
         self._function = function
         self._programs: dict[Any, _Program] = {}
@@ -127,14 +130,29 @@ class MyiaFunction:
         inferred = self._infer(*self._signature(args, keywords))
         if stage == "infer":
             return show(inferred.graph)
-        graph = differentiated(inferred.graph)
+        graph = differentiated(inferred.graph, self.optimize)
         if stage == "ad":
             return show(graph)
-        graph = _checked(optimise(graph))
+        graph = _checked(optimise(graph, self.optimize))
         if stage == "opt":
             return show(graph)
         llvm = get_backend("llvm")
         return llvm.llvm_text(graph) if stage == "llvm" else llvm.asm_text(graph)
+
+    def log(self, *args, trace: bool = False, between: Callable | None = None, **keywords) -> Log:
+        """What the optimiser does to the program for these arguments: phases and their times, and the rules that fired.
+
+        trace: keep each firing, with its line; between(phase, text): called with the program after each phase.
+
+        >>> from myia_lite import grad
+        >>> log = grad(lambda x: x**2).log(3.0)
+        >>> log.fired["powi(x, n=2) == x * x"]
+        0
+        """
+        log = Log(trace, between)
+        graph = differentiated(self._infer(*self._signature(args, keywords)).graph, self.optimize, log)
+        optimise(graph, self.optimize, log)
+        return log
 
 
 class GradFunction(MyiaFunction):
@@ -154,7 +172,7 @@ class _Program:
 
     def __init__(self, owner: MyiaFunction, args: tuple, keywords: tuple):
         self.inferred = owner._infer(args, keywords)
-        graph = _checked(optimise(differentiated(self.inferred.graph)))
+        graph = _checked(optimise(differentiated(self.inferred.graph, owner.optimize), owner.optimize))
         self.keywords = tuple(k for k, _ in keywords)
         self.run = get_backend(owner.backend).compile(graph)
         self.current, always = still_current(self.inferred.dependencies)
@@ -227,14 +245,29 @@ def apart(result, given):
     return result
 
 
-def differentiated(graph: Graph) -> Graph:
-    """The simplified program without `grad` nodes."""
+def differentiated(graph: Graph, by: Strategy = default, log: Log | None = None) -> Graph:
+    """The program without `grad` nodes.  Before and between differentiations it is simplified, or treated by the user's strategy."""
     from .ad import expand
 
     def step(g: Graph) -> Graph:
-        return _checked(simplify(g))
+        return _checked(optimise(g, simplify if by is default else by, log))
 
     return _checked(expand(step(graph), step))
+
+
+def _specialised(function, argument_types) -> Graph | None:
+    """The typed graph of a right side of a user's rule; None where a size is not known at compile time."""
+    values = []
+    for t in argument_types:
+        if None in getattr(t, "shape", ()) or not hasattr(t, "dtype"):
+            return None
+        dtype = np.dtype({"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[t.dtype])
+        values.append(np.zeros(getattr(t, "shape", ()), dtype)[() if hasattr(t, "shape") else ...])
+    values = [v if isinstance(v, np.ndarray) and v.ndim else v.item() for v in values]
+    return infer(function, tuple(map(abstract, values)), parse_function).graph
+
+
+user_rules.specialise = _specialised
 
 
 def still_current(dependencies) -> tuple[Callable[[], bool], bool]:
@@ -273,7 +306,7 @@ def python_function(f) -> Callable:
             return f
 
 
-def myia(function: Callable | None = None, *, backend: str = "llvm", error_model: str = "python"):
+def myia(function: Callable | None = None, *, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
     Use it as `@myia`, `@myia(backend="interp")` or `myia(f)`. The compiled function gives the same answer as the plain one (up
@@ -282,6 +315,8 @@ def myia(function: Callable | None = None, *, backend: str = "llvm", error_model
     backend: "llvm" (native code) or "interp" (the slow reference).
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError, ValueError);
     "numpy" gives inf, nan and wrap-around there, as NumPy does.
+    optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser before, between and after
+    differentiations.
 
     Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option.
 
@@ -297,12 +332,12 @@ def myia(function: Callable | None = None, *, backend: str = "llvm", error_model
     111
     """
     if function is None:
-        return functools.partial(myia, backend=backend, error_model=error_model)
+        return functools.partial(myia, backend=backend, error_model=error_model, optimize=optimize)
     if isinstance(function, MyiaFunction):
         if isinstance(function, GradFunction):
-            return GradFunction(*function.__myia_transformed__, backend=backend, error_model=error_model)
+            return GradFunction(*function.__myia_transformed__, backend=backend, error_model=error_model, optimize=optimize)
         function = function._function
-    return MyiaFunction(function, backend, error_model)
+    return MyiaFunction(function, backend, error_model, optimize)
 
 
 def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
@@ -352,7 +387,7 @@ def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False) -> Gra
         inner = inner.func
     if isinstance(inner, types.MethodType) and isinstance(inner.__func__, MyiaFunction):
         inner = inner.__func__
-    options = {"backend": inner.backend, "error_model": inner.error_model} if isinstance(inner, MyiaFunction) else {}
+    options = {k: getattr(inner, k) for k in ("backend", "error_model", "optimize")} if isinstance(inner, MyiaFunction) else {}
     if isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction)):
         return _kept(kind, f, argnums, has_aux, tuple(options.items()))
     return GradFunction(kind, f, argnums, has_aux, **options)

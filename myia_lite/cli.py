@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .api import STAGES, MyiaFunction, grad, myia
+from .api import STAGES, GradFunction, MyiaFunction, grad, myia
 from .ir import MyiaError
+from .opt import parse_strategy
 
 DTYPES = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 PYTHON = {"float": 1.0, "int": 1, "bool": True}
@@ -22,6 +23,7 @@ examples:
   myia-dump model.py:cost --args "np.ones((3, 4)), 2.0"
   myia-dump model.py:cost --types "f64[3,4], float" --grad --stage ad
   myia-dump package.module:step --args "1.0" --grad x --stage llvm
+  myia-dump model.py:cost --args "2.0" --grad -p "simplify>>powers" --time-passes --trace-rules
 """
 
 
@@ -75,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument("--types", metavar="TYPES", help='types of the arguments, as "f64[3,4], f32, float, int"')
     p.add_argument("--grad", nargs="?", const="0", metavar="ARGNUM", help="its gradient, by an index or a parameter's name")
     p.add_argument("--stage", choices=STAGES, default="opt", help="parse, infer, ad, opt (the default), llvm or asm")
+    p.add_argument("-p", metavar="STRATEGY", help="optimise by it, as 'simplify>>dead_code'; the module's own strategies are there")
+    p.add_argument("--print-between-passes", action="store_true", help="the program after each phase of the optimiser")
+    p.add_argument("--time-passes", action="store_true", help="how long each phase took, and how many nodes it left")
+    p.add_argument("--trace-rules", action="store_true", help="each rule that fired: in which phase, on which line")
     return p
 
 
@@ -90,7 +96,24 @@ def dump(options: argparse.Namespace) -> str:
     else:
         scope = {"np": np, "math": math, **vars(module)}
         args = eval(f"({options.args},)", scope) if options.args and options.args.strip() else ()
-    return function.ir(*args, stage=options.stage)
+    if options.p:
+        function = with_strategy(function, parse_strategy(options.p, vars(module)))
+    parts = []
+    if options.print_between_passes or options.time_passes or options.trace_rules:
+        between = (lambda name, text: parts.append(f"# after {name}\n{text}")) if options.print_between_passes else None
+        log = function.log(*args, trace=options.trace_rules, between=between)
+        parts += ["".join(f"# {f}\n" for f in log.firings)] * options.trace_rules
+        parts += [f"{log.times()}\n{log.rules()}\n"] * options.time_passes
+    return "\n".join([*parts, function.ir(*args, stage=options.stage)])
+
+
+def with_strategy(function: MyiaFunction, strategy) -> MyiaFunction:
+    """The same function, optimised by `strategy`."""
+    if isinstance(function, GradFunction):
+        kind, f, argnums, has_aux = function.__myia_transformed__
+        options = {"backend": function.backend, "error_model": function.error_model, "optimize": strategy}
+        return GradFunction(kind, f, argnums, has_aux, **options)
+    return MyiaFunction(function._function, function.backend, function.error_model, strategy)
 
 
 def main(argv: list[str] | None = None) -> int:

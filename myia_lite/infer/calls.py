@@ -112,6 +112,7 @@ class Calls(Expressions):
         defaults.update(function.__kwdefaults__ or {})
         values = {name: self.constant_value(v) for name, v in defaults.items()}
         bound = self.bind(function.__name__, code.signature, args, keywords, values)
+        code.graph.info["function"] = function
         return self.call_graph(code.graph, bound, Env(), ())
 
     def call_closure(self, closure: Closure, args, keywords) -> Value:
@@ -241,6 +242,7 @@ class Calls(Expressions):
             self.stack.pop()
             self.graph, self.span, self.aliases.versions, self.unrollable = outer
         spec.running = False
+        spec.graph.info["code"] = code  # whose calls these are, for rules about functions
         if spec.lowest < position:
             self.stack[int(spec.lowest)].provisional += [key, *spec.provisional]
         else:

@@ -6,7 +6,7 @@ combinators,
 `rules` for the rules, `pipeline` for the default.
 """
 
-from .pipeline import STRATEGIES, default, optimise, simplify
+from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify
 from .program import Log
 from .rule import REGISTRY, Rule, RuleSet, equation
 from .strategy import (
@@ -28,3 +28,4 @@ from .strategy import (
     seq,
     top_down,
 )
+from .user import rule

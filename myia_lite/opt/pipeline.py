@@ -7,7 +7,9 @@ leaves unsimplified the next one triples.  `default` is what a back end gets.
 
 from __future__ import annotations
 
-from ..ir import Graph
+import ast
+
+from ..ir import Graph, MyiaValueError
 from .dead import eliminate
 from .program import Log, Program
 from .rule import RuleSet
@@ -17,7 +19,26 @@ from .rules.control import BRANCHES, CALLS, LOOPS, UNROLLING
 from .rules.data import DATA
 from .rules.derivative import DERIVATIVES
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
-from .strategy import Pass, Strategy, innermost, limit
+from .strategy import (
+    Pass,
+    Strategy,
+    all_of,
+    attempt,
+    bottom_up,
+    choice,
+    fail,
+    fixpoint,
+    identity,
+    innermost,
+    limit,
+    normalize,
+    one_of,
+    outermost,
+    repeat,
+    seq,
+    strategy,
+    top_down,
+)
 from .walk import ASSUME, FOLD, HOIST, SHARE
 
 # ---- rule sets -------------------------------------------------------------------------------------------------------
@@ -50,6 +71,60 @@ default = (simplify >> lower).named("default")
 STRATEGIES: dict[str, Strategy] = {
     name: s for name, s in dict(globals()).items() if name.islower() and isinstance(s, Strategy)
 }
+
+
+COMBINATORS = {
+    s.__name__ if s in (seq, choice) else s.keyword: s
+    for s in (
+        seq,
+        choice,
+        attempt,
+        repeat,
+        all_of,
+        one_of,
+        bottom_up,
+        top_down,
+        innermost,
+        outermost,
+        normalize,
+        fixpoint,
+        limit,
+    )
+}
+
+
+def parse_strategy(text: str, more: dict | None = None) -> Strategy:
+    """The strategy that `simplify >> innermost(arrays | data) >> dead_code` names; `more` are names of the user's.
+
+    Raises MyiaValueError for a name that is none, or for anything but names, numbers, calls, `>>` and `|`.
+    """
+    names = {**{k: v for k, v in (more or {}).items() if isinstance(v, Strategy)}, **STRATEGIES, **COMBINATORS}
+
+    def build(t):
+        match t:
+            case ast.Name(id=name) if name in names:
+                return names[name]
+            case ast.Name(id=name):
+                raise MyiaValueError(f"there is no strategy {name}", remedy=f"one of {', '.join(sorted(names))}")
+            case ast.Constant(value=int() as number):
+                return number
+            case ast.BinOp(left=a, op=ast.RShift(), right=b):
+                return build(a) >> build(b)
+            case ast.BinOp(left=a, op=ast.BitOr(), right=b):
+                return build(a) | build(b)
+            case ast.Call(func=f, args=args, keywords=[]):
+                return build(f)(*map(build, args))
+        raise MyiaValueError(
+            f"{ast.unparse(t)!r} is no strategy", remedy="combine names by >> and |, as in 'simplify>>dead_code'"
+        )
+
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        raise MyiaValueError(
+            f"{text!r} is no strategy", remedy="combine names by >> and |, as in 'simplify>>dead_code'"
+        ) from None
+    return strategy(build(tree))
 
 
 def optimise(graph: Graph, by: Strategy = default, log: Log | None = None) -> Graph:

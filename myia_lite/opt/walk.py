@@ -533,7 +533,7 @@ def fold(op, args, attrs) -> Constant | None:
 # ---- traversals ------------------------------------------------------------------------------------------------------
 def _copying(s: Strategy, program: Program, deep: bool) -> None:
     table = Table(s)
-    inline = policy(program.entry) if any(r.name.startswith("call") for r in table.control.get("call", ())) else None
+    inline = policy(program.entry) if any(r.name.startswith("call @") for r in table.control.get("call", ())) else None
     program.replace(lambda g: Walk(table, program, deep, inline).closed(g))
 
 
@@ -620,6 +620,8 @@ class _Descent:
         emitted, g.nodes = g.nodes, saved
         if new is None or new is n or self.program.log.count == before:
             return n, []
+        if new.__class__ is Apply and new.name is None:
+            new.name = n.name
         return new, emitted
 
 

@@ -1,0 +1,290 @@
+"""The strategy language: each combinator on one screen; random strategies on random programs; the user's own rules."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_random_graphs import evaluate, programs
+
+from myia_lite import MyiaError, cli, grad, myia
+from myia_lite.ir import parse_text, show, verify
+from myia_lite.ops import PRIMITIVES
+from myia_lite.opt import (
+    STRATEGIES,
+    Log,
+    Strategy,
+    Unsettled,
+    all_of,
+    attempt,
+    bottom_up,
+    choice,
+    default,
+    equation,
+    fail,
+    fixpoint,
+    identity,
+    innermost,
+    limit,
+    normalize,
+    one_of,
+    outermost,
+    parse_strategy,
+    pipeline,
+    repeat,
+    rule,
+    seq,
+    simplify,
+    top_down,
+)
+from myia_lite.opt.program import Program
+
+TWICE = equation("--x == x")
+MINUS = equation("x + -y == x - y")
+PLUS = equation("x - y == x + -y")
+SWAP = equation("x + y == y + x")
+SCREEN = """graph @f(%x: f64, %y: f64) -> f64 {
+  %a: f64 = neg(%y)
+  %b: f64 = neg(%a)
+  %c: f64 = add(%x, %b)
+  %d: f64 = neg(%c)
+  %e: f64 = neg(%d)
+  %g: f64 = add(%e, %a)
+  return %g
+}
+"""
+
+
+def lines(strategy, log=None):
+    """The nodes of the screen after a strategy, without what nobody uses."""
+    out = verify((strategy >> pipeline.dead_code)(parse_text(SCREEN, PRIMITIVES), log))
+    return [line.strip().replace(": f64", "") for line in show(out).split("\n")[1:-3]]
+
+
+AS_IT_WAS = lines(identity)
+C = "%c = add(%x, %b)"
+NORMAL = ["%c = add(%x, %y)", "%g = sub(%c, %y)"]
+
+
+@pytest.mark.parametrize(
+    "strategy, expected",
+    [
+        (identity, AS_IT_WAS),
+        (attempt(fail), AS_IT_WAS),
+        (fail | identity, AS_IT_WAS),
+        (seq(MINUS, fail) | identity, AS_IT_WAS),  # what a failure began is undone
+        (innermost(TWICE | MINUS), NORMAL),
+        (outermost(TWICE | MINUS) >> innermost(TWICE), ["%a = neg(%y)", "%c = sub(%x, %a)", "%g = sub(%c, %y)"]),
+        (normalize(TWICE | MINUS), NORMAL),
+        (fixpoint(bottom_up(TWICE | MINUS)), NORMAL),
+        (limit(bottom_up(TWICE), 1), ["%a = neg(%y)", "%c = add(%x, %y)", "%g = add(%c, %a)"]),
+        (bottom_up(TWICE) >> bottom_up(MINUS), NORMAL),
+        (attempt(bottom_up(SWAP)), [
+            "%a = neg(%y)", "%b = neg(%a)", "%c = add(%b, %x)", "%d = neg(%c)", "%e = neg(%d)", "%g = add(%a, %e)",
+        ]),
+        (top_down(MINUS), [
+            "%a = neg(%y)", "%c = sub(%x, %a)", "%d = neg(%c)", "%e = neg(%d)", "%g = sub(%e, %y)",
+        ]),
+        # at a program, a rule is tried at the result
+        (MINUS, ["%a = neg(%y)", "%b = neg(%a)", "%c = add(%x, %b)", "%d = neg(%c)", "%e = neg(%d)", "%g = sub(%e, %y)"]),  # noqa: E501
+        (repeat(MINUS | TWICE), ["%a = neg(%y)", "%b = neg(%a)", "%c = add(%x, %b)", "%d = neg(%c)", "%e = neg(%d)",
+                                 "%g = sub(%e, %y)"]),
+        (one_of(TWICE), ["%a = neg(%y)", "%b = neg(%a)", "%c = add(%x, %b)", "%g = add(%c, %a)"]),
+        (all_of(attempt(TWICE)), ["%a = neg(%y)", "%b = neg(%a)", "%c = add(%x, %b)", "%g = add(%c, %a)"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_combinator(strategy, expected):
+    assert lines(strategy) == expected
+
+
+@pytest.mark.parametrize("strategy", [fail, all_of(TWICE), bottom_up(equation("sin(-x) == -sin(x)")), seq(MINUS, fail)])
+def test_failure_leaves_the_program(strategy):
+    program = Program(parse_text(SCREEN, PRIMITIVES))
+    before = program.entry
+    assert not strategy.on(program)
+    assert program.log.count == 0 and show(program.entry) == show(before)
+
+
+def test_repr_reads_as_it_was_written():
+    s = fixpoint(TWICE | MINUS >> attempt(fail)) >> limit(innermost(choice(TWICE, PLUS)), 3)
+    assert repr(s) == (
+        "fixpoint(rule('--x == x') | rule('x + -y == x - y') >> attempt(fail)) >> "
+        "limit(innermost(rule('--x == x') | rule('x - y == x + -y')), 3)"
+    )
+    assert repr((TWICE | MINUS) >> PLUS).startswith("(rule('--x == x') | ")
+    assert repr(default) == "default" and default.definition() == "simplify >> lower"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [repeat(SWAP), normalize(SWAP), outermost(SWAP), fixpoint(bottom_up(MINUS | PLUS)), repeat(bottom_up(SWAP))],
+)
+def test_what_does_not_settle_stops_with_the_rules_that_alternate(strategy):
+    with pytest.raises(Unsettled) as e:
+        strategy(parse_text(SCREEN, PRIMITIVES))
+    names = {r.name for r in strategy.rules()}
+    assert all(name in str(e.value) for name in names) and "alternate" in str(e.value)
+
+
+def test_repeat_of_what_never_fails_stops():
+    with pytest.raises(Unsettled):
+        repeat(identity)(parse_text(SCREEN, PRIMITIVES))
+
+
+def test_the_log_says_what_fired_where_and_how_long_it_took():
+    seen = []
+    log = Log(trace=True, between=lambda name, text: seen.append((name, text)), check=True)
+    simplify(parse_text(SCREEN, PRIMITIVES), log)
+    assert [f.rule for f in log.firings] == ["neg(neg(x)) == x"] * 2 + ["x + -y == x - y", "dead_code"]
+    assert [f.removed for f in log.firings] == [2, 2, 1, 2]
+    assert log.phases[0].name == "simplify" and (log.phases[0].before, log.phases[0].after) == (6, 2)
+    assert seen[0][0] == "innermost(every_rule)" and "sub(" in seen[0][1]
+    assert "simplify" in log.times() and "x + -y == x - y" in log.rules()
+
+
+def test_strategies_by_name():
+    s = parse_strategy("innermost(algebra | arrays)>>limit(dead_code, 2)")
+    assert repr(s) == "innermost(algebra | arrays) >> limit(dead_code, 2)"
+    assert parse_strategy("simplify") is STRATEGIES["simplify"]
+    assert parse_strategy("mine", {"mine": MINUS}) is MINUS
+    for bad in ("no_such", "simplify >>", "simplify + lower", "__import__('os')", "1", "default.on"):
+        with pytest.raises(MyiaError):
+            parse_strategy(bad)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_each_named_strategy_runs_and_keeps_the_program(name):
+    g = parse_text(SCREEN, PRIMITIVES)
+    out = attempt(bottom_up(STRATEGIES[name]) if is_local(STRATEGIES[name]) else STRATEGIES[name])(g, Log(check=True))
+    assert evaluate(verify(out), [np.float64(3.0), np.float64(1.25)], {}) == 3.0
+
+
+def is_local(s):
+    """Does it work at nodes, rather than on programs?"""
+    from myia_lite.opt.walk import alternatives
+
+    return alternatives(s) is not None
+
+
+# ---- random strategies on random programs ----------------------------------------------------------------------------
+LOCAL = [s for name, s in STRATEGIES.items() if is_local(s) and name != "unsound_on_edge_values"]
+
+
+def legal():
+    """Strategies built of legal rules, whole programs in, whole programs out."""
+    local = st.sampled_from(LOCAL) | st.sampled_from([r for s in LOCAL for r in s.rules()])
+    local = st.recursive(
+        local,
+        lambda s: st.builds(choice, s, s) | st.builds(seq, s, s) | st.builds(attempt, s) | st.builds(one_of, s),
+        max_leaves=4,
+    )
+    walks = st.sampled_from([bottom_up, top_down, innermost])
+    step = st.builds(lambda w, s: attempt(w(s)), walks, local) | st.sampled_from(
+        [pipeline.dead_code, simplify, pipeline.lower]
+    )
+    return st.recursive(
+        step, lambda s: st.builds(seq, s, s) | st.builds(choice, s, s) | st.builds(limit, s, st.just(2)), max_leaves=4
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(programs(), legal())
+def test_random_strategies_keep_random_programs(g, strategy):
+    row = np.array([3, -1, 2])
+    expected = evaluate(g, [row.copy()], {})
+    before = show(g)
+    out = strategy(g, Log(check=True))
+    assert show(g) == before, "the input was written to"
+    assert [a.tolist() for a in evaluate(out, [row.copy()], {})] == [e.tolist() for e in expected]
+
+
+# ---- the user's hand -------------------------------------------------------------------------------------------------
+def encode(x):
+    return math.exp(x) * 2.0
+
+
+def decode(y):
+    return math.log(y / 2.0)
+
+
+@rule
+def undo(x):
+    return decode(encode(x)) == x
+
+
+def test_own_rules_over_own_functions():
+    @myia(optimize=normalize(undo) >> default)
+    def f(x):
+        return decode(encode(x + 1.0)) * 3.0
+
+    assert repr(undo) == "rule('decode(encode(x)) == x')"
+    assert f(2.0) == 9.0 and "log(" not in f.ir(2.0)
+    assert f.log(2.0).fired["decode(encode(x)) == x"] == 1
+    assert grad(f)(2.0) == 3.0 and "log(" not in grad(f).ir(2.0)
+
+
+def test_a_wrong_rule_is_refused_before_its_first_use():
+    wrong = rule("decode(encode(x)) == x + 1.0", decode=decode, encode=encode)
+    f = myia(lambda x: decode(encode(x)), optimize=normalize(wrong) >> default)
+    with pytest.raises(MyiaError, match="does not hold: at x = "):
+        f(2.0)
+    trusted = rule("decode(encode(x)) == x + 1.0", decode=decode, encode=encode, check=False)
+    assert myia(lambda x: decode(encode(x)), optimize=normalize(trusted) >> default)(2.0) == 3.0
+
+
+def test_a_rule_that_no_sample_checks_needs_samples():
+    def pick(n):
+        return [1.0, 2.0, 3.0][n] if n >= 100 else [][n]
+
+    unchecked = rule("pick(n) == 1.0", pick=pick)
+    with pytest.raises(MyiaError, match="could not be checked"):
+        unchecked.verify()
+
+
+def test_a_right_side_with_functions_is_compiled():
+    merge = rule("encode(x) * encode(y) == 4.0 * math.exp(x + y)", encode=encode)
+    f = myia(lambda a, b: encode(a) * encode(b), optimize=normalize(merge) >> default)
+    assert f(0.5, 1.5) == pytest.approx(4.0 * math.exp(2.0))
+    assert f.log(0.5, 1.5).fired[merge.name] == 1
+
+
+@pytest.mark.parametrize("text", ["encode(x)", "x == encode(x)", "encode(x) == y", "encode(x == x"])
+def test_what_is_no_rule_is_refused(text):
+    with pytest.raises(MyiaError):
+        rule(text, encode=encode)
+
+
+def test_optimize_takes_strategies_only():
+    with pytest.raises(MyiaError, match="strategy"):
+        myia(encode, optimize="fast")
+
+
+def test_the_unsound_set_is_the_users_choice():
+    def f(x):
+        return math.sin(x - x) + x
+
+    assert "sub(" in myia(f, error_model="numpy").ir(1.0)
+    wild = simplify >> normalize(pipeline.unsound_on_edge_values | pipeline.terms) >> default
+    assert "sub(" not in myia(f, error_model="numpy", optimize=wild).ir(1.0)
+
+
+def test_command_line(capsys, tmp_path):
+    (tmp_path / "m.py").write_text(
+        "from myia_lite.opt import equation, normalize\n"
+        "mine = normalize(equation('x * 2.0 == x + x'))\n"
+        "def f(x):\n    return x * 2.0\n"
+    )
+    target = f"{tmp_path}/m.py:f"
+    assert cli.main([target, "--args", "3.0", "-p", "simplify>>mine>>dead_code", "--trace-rules", "--time-passes"]) == 0
+    out = capsys.readouterr().out
+    assert "x * 2.0 == x + x at" in out and "add(%x, %x)" in out and "phase" in out
+    assert cli.main([target, "--args", "3.0", "-p", "simplify", "--print-between-passes"]) == 0
+    assert "# after innermost(every_rule)" in capsys.readouterr().out
+    assert cli.main([target, "--args", "3.0", "-p", "simplfy"]) == 1
+    assert "there is no strategy simplfy" in capsys.readouterr().err
+
+
+def test_every_strategy_is_a_value():
+    assert all(isinstance(s, Strategy) and repr(s) for s in STRATEGIES.values())
