@@ -116,7 +116,7 @@ class MyiaFunction:
         >>> def cube(x):
         ...     return x**3
         >>> print(grad(cube).ir(2.0))
-        graph @grad(%x: f64) -> f64 {
+        graph @grad(cube)(%x: f64) -> f64 {
           %1: f64 = mul(%x, %x)
           %2: f64 = mul(%1, 3.0)
           return %2

@@ -98,7 +98,13 @@ def parse_strategy(text: str, more: dict | None = None) -> Strategy:
 
     Raises MyiaValueError for a name that is none, or for anything but names, numbers, calls, `>>` and `|`.
     """
-    names = {**{k: v for k, v in (more or {}).items() if isinstance(v, Strategy)}, **STRATEGIES, **COMBINATORS}
+    names = {
+        "identity": identity,
+        "fail": fail,
+        **{k: v for k, v in (more or {}).items() if isinstance(v, Strategy)},
+        **STRATEGIES,
+        **COMBINATORS,
+    }
 
     def build(t):
         match t:

@@ -47,7 +47,8 @@ RTOL = 1e-9
 
 
 class UserRule(ControlRule):
-    """An equation over functions and variables; `samples` are argument tuples for its check, which `check=False` skips."""
+    """An equation over functions and variables; `samples` are argument tuples for its check, which `check=False`
+    skips."""
 
     def __init__(self, text: str, scope: dict, samples=None, check: bool = True):
         try:
@@ -210,9 +211,11 @@ def agree(a, b) -> bool:
 def rule(equation=None, *, samples=None, check: bool = True, **functions):
     """A rewrite rule over your own functions.
 
-    As a decorator, the function returns the equation, and its parameters are the variables; as a call, `equation` is text,
+    As a decorator, the function returns the equation, and its parameters are the variables; as a call, `equation` is
+    text,
     and `functions` are the functions it names.  Before its first use the rule is evaluated on random arguments (or on
-    `samples`, a list of argument tuples), and refused with a MyiaValueError where the two sides differ; check=False trusts it.
+    `samples`, a list of argument tuples), and refused with a MyiaValueError where the two sides differ; check=False
+    trusts it.
 
     >>> from myia_lite.opt import rule
     >>> def encode(x):
