@@ -111,8 +111,8 @@ def peer(name: str):
         return None
 
 
-def compile_c(source: str, *signatures: tuple[str, object, list]) -> tuple | None:
-    """The functions of a C source compiled by `cc -O2`, each given as (name, result type, argument types).
+def compile_c(source: str, *signatures: tuple[str, object, list], flags: tuple[str, ...] = ("-O2",)) -> tuple | None:
+    """The functions of a C source compiled by `cc` with `flags`, each given as (name, result type, argument types).
 
     None where there is no C compiler.
     """
@@ -120,11 +120,11 @@ def compile_c(source: str, *signatures: tuple[str, object, list]) -> tuple | Non
         return None
     folder = Path(tempfile.gettempdir()) / f"myia-lite-benchmarks-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    stem = folder / hashlib.sha256(source.encode()).hexdigest()[:16]
+    stem = folder / hashlib.sha256("\0".join((source, *flags)).encode()).hexdigest()[:16]
     library = stem.with_suffix(".so")
     if not library.exists():
         stem.with_suffix(".c").write_text(source)
-        command = ["cc", "-O2", "-shared", "-fPIC", "-o", f"{library}.tmp", f"{stem}.c", "-lm"]
+        command = ["cc", *flags, "-shared", "-fPIC", "-o", f"{library}.tmp", f"{stem}.c", "-lm"]
         subprocess.run(command, check=True)
         os.replace(f"{library}.tmp", library)
     loaded = ctypes.CDLL(str(library))
@@ -134,6 +134,21 @@ def compile_c(source: str, *signatures: tuple[str, object, list]) -> tuple | Non
         function.restype, function.argtypes = result, arguments
         functions.append(function)
     return tuple(functions)
+
+
+FAST = ("-O3", "-march=native")  # for code that stands for the best a compiler makes of a derivative by hand
+
+
+def check_direction(value: Callable, gradients: dict[int, np.ndarray], arguments: tuple, step=1e-6, rtol=1e-5):
+    """Stop the benchmark unless the gradients (by index of the argument) agree with a difference quotient of `value`
+    along a random direction."""
+    rng = np.random.default_rng(1)
+    ahead, behind, slope = list(arguments), list(arguments), 0.0
+    for k, gradient in gradients.items():
+        along = rng.standard_normal(np.shape(arguments[k]))
+        ahead[k], behind[k] = arguments[k] + step * along, arguments[k] - step * along
+        slope += float(np.sum(gradient * along))
+    check_equal(slope, (value(*ahead) - value(*behind)) / (2 * step), rtol, "the slope and a difference quotient")
 
 
 def peak_memory() -> int:
