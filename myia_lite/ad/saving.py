@@ -11,6 +11,8 @@ CHEAP = frozenset(
     "add sub mul neg abs sign maximum minimum eq ne lt le gt ge logical_not bit_and bit_or bit_xor select cast get "
     "add_overflows sub_overflows mul_overflows".split()
 )
+# parts and arrangements of arrays: to read them again through loops' own indexes costs less than an array for each trip
+VIEWS = frozenset({"slice", "reshape", "transpose", "broadcast"})
 WHOLE = 10**12  # capacities are ints, so that flows are exact
 
 
@@ -22,14 +24,17 @@ def weight(n) -> int:
     return 5000 if isinstance(n.type, Array) else 20
 
 
-def recomputable(n, own) -> bool:
-    """Cheap scalar arithmetic; an element of an array that is invariant here (an owned one may be written to later)."""
+def recomputable(n, own, depth: int = 6) -> bool:
+    """Cheap scalar arithmetic; elements and parts of arrays that are invariant here (an owned one may be written to
+    later), and cheap arithmetic on these, not many operations deep."""
     if not isinstance(n, Apply) or n.op.nests:
         return False
     if n.op.name == "elem":
         return n.args[0] not in own
     if n.op.name == "get":
         return isinstance(n.args[0], Apply) and n.args[0].op.name == "tuple"
+    if n.op.name in VIEWS or n.op.name in CHEAP and isinstance(n.type, Array):
+        return depth > 0 and all(isinstance(a.type, Scalar) or a not in own or recomputable(a, own, depth - 1) for a in n.args)
     return n.op.name in CHEAP and isinstance(n.type, Scalar) and all(isinstance(a.type, Scalar) for a in n.args)
 
 
