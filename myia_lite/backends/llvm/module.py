@@ -16,7 +16,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
     "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR, PTR]),
     "rt_end": (I64, [PTR]),
-    "rt_detach": (VOID, [PTR]),
+    "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
 }
 COUNTING = ("retain", "release", "unref")

@@ -18,6 +18,8 @@ from . import jit, runtime
 from .context import Context
 from .layout import (
     DATA,
+    I1,
+    I8,
     I32,
     I64,
     ITEMSIZE,
@@ -32,7 +34,17 @@ from .layout import (
 from .lower import Lowering, declare
 from .module import ModuleBuilder, Symbol
 from .ownership import CallGraph
-from .runtime import CONTEXT_LIMIT, CONTEXT_LIVE, CONTEXT_SIZE, FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
+from .runtime import (
+    CONTEXT_CHUNK,
+    CONTEXT_END,
+    CONTEXT_LIMIT,
+    CONTEXT_REST,
+    CONTEXT_SIZE,
+    FIRST_CHUNK,
+    FIRST_ERROR,
+    MEMORY_ERROR,
+    RECURSION_ERROR,
+)
 
 NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
 LARGE = 3000  # lines of LLVM IR
@@ -84,10 +96,7 @@ class _Entry(Context):
     def run(self) -> None:
         b, g = self.b, self.graph
         start = b.block
-        self.context = self.alloca(ll.ArrayType(I64, CONTEXT_SIZE // 8), "context")
-        b.store(i64(0), self.context)
-        self.store(NULL, self.context, CONTEXT_LIVE)
-        self.store(self.limit, self.context, CONTEXT_LIMIT)
+        self.context = self._context()
         at, args = 0, []
         for p in g.params:
             args += flatten(self._argument(p.type, at), p.type)
@@ -100,6 +109,20 @@ class _Entry(Context):
         b.branch(start)
         self._failed()
         self._run()
+
+    def _context(self):
+        """The call's context: no error, nothing alive, and the first chunk of memory for small objects on the stack."""
+        b = self.b
+        context = self.alloca(ll.ArrayType(I64, CONTEXT_SIZE // 8), "context")
+        clear = self.intrinsic("llvm.memset.p0.i64", ll.VoidType(), [PTR, I8, I64, I1])
+        b.call(clear, [context, I8(0), i64(CONTEXT_SIZE), I1(0)])
+        self.store(self.limit, context, CONTEXT_LIMIT)
+        chunk = self.alloca(ll.ArrayType(I8, FIRST_CHUNK), "chunk")
+        chunk.align = 64
+        self.store(chunk, context, CONTEXT_REST)
+        self.store(self.offset(chunk, FIRST_CHUNK), context, CONTEXT_END)
+        self.store(i64(FIRST_CHUNK), context, CONTEXT_CHUNK)
+        return context
 
     def _argument(self, t, at: int):
         b = self.b
@@ -122,8 +145,9 @@ class _Entry(Context):
         at = 0
         for v, r in zip(values, results_of(self.graph), strict=True):
             if isinstance(r, Array):
-                b.call(self.module.runtime("rt_detach"), [v.obj])
-                self.store(v.obj, self.results, 8 * at)
+                own = b.call(self.module.runtime("rt_detach"), [self.context, v.obj])
+                self.check(b.icmp_unsigned("!=", own, NULL))
+                self.store(own, self.results, 8 * at)
                 for k, d in enumerate(v.dims):
                     self.store(d, self.results, 8 * (at + 1 + k))
             elif r.dtype == "bool":

@@ -2,14 +2,18 @@
 
 A call's *context* is a struct on the stack of its entry function:
     0: the id of the error that was raised, or 0      8..40: the values in its message
-    40: the first of the live objects of this call    48: how far down the stack may grow (null: anywhere)
+    40: the first of the live large objects of this call    48: how far down the stack may grow (null: anywhere)
+    56: how many small objects are alive    64, 72: the rest of the newest chunk    80: the chunks    88: its size
+    96: the free small objects, a list for each size
 A heap object has a header:
     0: reference count        8: bytes allocated
     16: `children(obj, &worklist)`, which drops what the object holds, or null
     24, 32: the next live object of the call, and the pointer that points here
     40, 48: length and capacity of a stack
 
-All objects of a call are linked, so that an error can return at once and the entry function frees what is left.
+Small objects are cut from the call's chunks and go back to the list of their size; the chunks are freed at the end of
+the call, and what of them is a result is copied out.  Large objects are linked, so that an error can return at once and
+the entry function frees what is left.
 Objects never cross threads within a call: counts are not atomic.  The pool is shared by threads and guarded by a
 try-lock: where it is taken, malloc and free do the work, so that no thread, and no forked child, ever waits.
 """
@@ -21,11 +25,15 @@ import ctypes
 from . import jit, libm
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
-CONTEXT_SIZE, CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT = 64, 8, 40, 48
-LARGE = 1 << 20  # objects of at least as many bytes go through the pool
+CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
+CONTEXT_CHUNKS, CONTEXT_CHUNK, CONTEXT_FREE = 80, 88, 96
+SMALL = 7 << 14  # objects of more bytes go through the pool
+CLASSES = 57  # sizes of small objects: multiples of 64 up to 2048, then four in each power of two
+CONTEXT_SIZE = CONTEXT_FREE + 8 * CLASSES
+FIRST_CHUNK, LAST_CHUNK = 4096, 16 << 20  # bytes: of the chunk on the stack, and where they stop to double
 SHALLOW = 64 << 10  # how much of the caller's stack a recursive program may use: threads may have small ones
 DEEP = 256 << 20  # and how much it gets of its own: a million frames, and an endless recursion ends in a second
-POOL_SLOTS, POOL_BYTES = 16, 512 << 20
+POOL_SLOTS, POOL_BYTES = 128, 512 << 20
 
 TEXT = f"""
 %Slot = type {{ i64, ptr }}
@@ -40,6 +48,9 @@ declare noalias ptr @realloc(ptr, i64)
 declare void @free(ptr)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @llvm.frameaddress.p0(i32)
+declare i64 @llvm.ctlz.i64(i64, i1)
+declare i64 @llvm.umax.i64(i64, i64)
+declare i64 @llvm.umin.i64(i64, i64)
 declare ptr @llvm.stacksave.p0()
 declare i32 @pthread_attr_init(ptr)
 declare i32 @pthread_attr_destroy(ptr)
@@ -196,7 +207,7 @@ done:
 define void @rt_dispose(ptr %obj) {{
   %bp = getelementptr i8, ptr %obj, i64 8
   %bytes = load i64, ptr %bp
-  %large = icmp uge i64 %bytes, {LARGE}
+  %large = icmp ugt i64 %bytes, {SMALL}
   br i1 %large, label %pool, label %small
 pool:
   call void @pool_put(ptr %obj, i64 %bytes)
@@ -212,33 +223,156 @@ define void @rt_capsule_dispose(ptr %capsule) {{
   ret void
 }}
 
+; the list of small objects of the size that `total` is rounded up to, and that size
+define internal {{ ptr, i64 }} @class(ptr %ctx, i64 %total) alwaysinline {{
+entry:
+  %fine = icmp ule i64 %total, 2048
+  br i1 %fine, label %lines, label %quarters
+lines:
+  %up = add i64 %total, 63
+  %size1 = and i64 %up, -64
+  %k1 = lshr i64 %size1, 6
+  br label %found
+quarters:
+  %less = sub i64 %total, 1
+  %z = call i64 @llvm.ctlz.i64(i64 %less, i1 true)
+  %shift = sub i64 61, %z
+  %q0 = lshr i64 %less, %shift
+  %q = add i64 %q0, 1
+  %size2 = shl i64 %q, %shift
+  %octave = sub i64 %shift, 9
+  %first = shl i64 %octave, 2
+  %k0 = add i64 %first, %q
+  %k2 = add i64 %k0, 28
+  br label %found
+found:
+  %size = phi i64 [%size1, %lines], [%size2, %quarters]
+  %k = phi i64 [%k1, %lines], [%k2, %quarters]
+  %lists = getelementptr i8, ptr %ctx, i64 {CONTEXT_FREE}
+  %list = getelementptr ptr, ptr %lists, i64 %k
+  %r0 = insertvalue {{ ptr, i64 }} undef, ptr %list, 0
+  %r = insertvalue {{ ptr, i64 }} %r0, i64 %size, 1
+  ret {{ ptr, i64 }} %r
+}}
+
+; memory for a small object where its list is empty, or null
+define internal ptr @cut(ptr %ctx, i64 %size) noinline {{
+entry:
+  %rp = getelementptr i8, ptr %ctx, i64 {CONTEXT_REST}
+  %ep = getelementptr i8, ptr %ctx, i64 {CONTEXT_END}
+  %rest = load ptr, ptr %rp
+  %end = load ptr, ptr %ep
+  %e = ptrtoint ptr %end to i64
+  %f = ptrtoint ptr %rest to i64
+  %room = sub i64 %e, %f
+  %fits = icmp uge i64 %room, %size
+  br i1 %fits, label %take, label %chunk
+take:
+  %from = phi ptr [%rest, %entry], [%data, %add]
+  %after = getelementptr i8, ptr %from, i64 %size
+  store ptr %after, ptr %rp
+  ret ptr %from
+chunk:
+  %sp = getelementptr i8, ptr %ctx, i64 {CONTEXT_CHUNK}
+  %last = load i64, ptr %sp
+  %twice = shl i64 %last, 1
+  %bounded = call i64 @llvm.umin.i64(i64 %twice, i64 {LAST_CHUNK})
+  %four = shl i64 %size, 2
+  %want = call i64 @llvm.umax.i64(i64 %bounded, i64 %four)
+  store i64 %want, ptr %sp
+  %large = icmp ugt i64 %want, {SMALL}
+  br i1 %large, label %pool, label %malloc
+pool:
+  %most = shl i64 %want, 1
+  %old = call ptr @pool_take(i64 %want, i64 %most)
+  %got = icmp ne ptr %old, null
+  br i1 %got, label %add, label %malloc
+malloc:
+  %new = call ptr @aligned_alloc(i64 64, i64 %want)
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %no, label %note
+note:
+  %bp = getelementptr i8, ptr %new, i64 8
+  store i64 %want, ptr %bp
+  br label %add
+add:
+  %c = phi ptr [%old, %pool], [%new, %note]
+  %cb = getelementptr i8, ptr %c, i64 8
+  %bytes = load i64, ptr %cb
+  %kp = getelementptr i8, ptr %ctx, i64 {CONTEXT_CHUNKS}
+  %others = load ptr, ptr %kp
+  store ptr %others, ptr %c
+  store ptr %c, ptr %kp
+  %data = getelementptr i8, ptr %c, i64 64
+  %cend = getelementptr i8, ptr %c, i64 %bytes
+  store ptr %cend, ptr %ep
+  br label %take
+no:
+  ret ptr null
+}}
+
+define internal void @count(ptr %ctx, i64 %more) alwaysinline {{
+  %p = getelementptr i8, ptr %ctx, i64 {CONTEXT_COUNT}
+  %n = load i64, ptr %p
+  %m = add i64 %n, %more
+  store i64 %m, ptr %p
+  ret void
+}}
+
+; the memory of a small object goes back to its list
+define internal void @give_back(ptr %ctx, ptr %obj, i64 %bytes) alwaysinline {{
+  %c = call {{ ptr, i64 }} @class(ptr %ctx, i64 %bytes)
+  %list = extractvalue {{ ptr, i64 }} %c, 0
+  %next = load ptr, ptr %list
+  store ptr %next, ptr %obj
+  store ptr %obj, ptr %list
+  call void @count(ptr %ctx, i64 -1)
+  ret void
+}}
+
 define noalias ptr @rt_alloc(ptr %ctx, i64 %size, i64 %header, ptr %children) {{
 entry:
   %absurd = icmp ugt i64 %size, {1 << 47}
   br i1 %absurd, label %no, label %sane
 sane:
   %total = add i64 %size, %header
-  %large = icmp uge i64 %total, {LARGE}
+  %large = icmp ugt i64 %total, {SMALL}
   br i1 %large, label %pool, label %small
+small:
+  %class = call {{ ptr, i64 }} @class(ptr %ctx, i64 %total)
+  %list = extractvalue {{ ptr, i64 }} %class, 0
+  %rounded = extractvalue {{ ptr, i64 }} %class, 1
+  %free = load ptr, ptr %list
+  %none = icmp eq ptr %free, null
+  br i1 %none, label %cut, label %reuse
+reuse:
+  %rest = load ptr, ptr %free
+  store ptr %rest, ptr %list
+  br label %counted
+cut:
+  %piece = call ptr @cut(ptr %ctx, i64 %rounded)
+  %nothing = icmp eq ptr %piece, null
+  br i1 %nothing, label %no, label %sized
+sized:
+  %sp = getelementptr i8, ptr %piece, i64 8
+  store i64 %rounded, ptr %sp
+  br label %counted
+counted:
+  %s = phi ptr [%free, %reuse], [%piece, %sized]
+  store i64 1, ptr %s
+  %scp = getelementptr i8, ptr %s, i64 16
+  store ptr %children, ptr %scp
+  call void @count(ptr %ctx, i64 1)
+  ret ptr %s
 pool:
   %most = shl i64 %total, 1
   %old = call ptr @pool_take(i64 %total, i64 %most)
   %got = icmp ne ptr %old, null
   br i1 %got, label %have, label %aligned
-small:
-  %tiny = icmp ult i64 %total, 2048
-  br i1 %tiny, label %plain, label %aligned
-plain:
-  %m = call ptr @malloc(i64 %total)
-  br label %fresh
 aligned:
   %up = add i64 %total, 63
-  %rounded = and i64 %up, -64
-  %a = call ptr @aligned_alloc(i64 64, i64 %rounded)
-  br label %fresh
-fresh:
-  %new = phi ptr [%m, %plain], [%a, %aligned]
-  %bytes = phi i64 [%total, %plain], [%rounded, %aligned]
+  %bytes = and i64 %up, -64
+  %new = call ptr @aligned_alloc(i64 64, i64 %bytes)
   %null = icmp eq ptr %new, null
   br i1 %null, label %no, label %note
 note:
@@ -279,8 +413,16 @@ inner:
   call void %children(ptr %q, ptr %worklist)
   br label %drop
 drop:
+  %bp = getelementptr i8, ptr %q, i64 8
+  %bytes = load i64, ptr %bp
+  %large = icmp ugt i64 %bytes, {SMALL}
+  br i1 %large, label %unlink, label %small
+unlink:
   call void @unlink(ptr %q)
-  call void @rt_dispose(ptr %q)
+  call void @pool_put(ptr %q, i64 %bytes)
+  br label %loop
+small:
+  call void @give_back(ptr %ctx, ptr %q, i64 %bytes)
   br label %loop
 done:
   ret void
@@ -371,24 +513,46 @@ grow:
   %absurd = icmp ugt i64 %nbytes, {1 << 47}
   br i1 %absurd, label %oom, label %g1
 g1:
-  %was = icmp ult i64 %obytes, {LARGE}
-  %is = icmp uge i64 %nbytes, {LARGE}
-  %crosses = and i1 %was, %is
-  br i1 %crosses, label %pool, label %realloc
+  %was = icmp ule i64 %obytes, {SMALL}
+  br i1 %was, label %away, label %realloc
+away:
+  %is = icmp ugt i64 %nbytes, {SMALL}
+  br i1 %is, label %pool, label %larger
 pool:
   ; the first growth into a large buffer: one of an earlier call is likely to have the final size
   %p = call ptr @pool_take(i64 %nbytes, i64 -1)
   %nop = icmp eq ptr %p, null
-  br i1 %nop, label %realloc, label %usepool
+  br i1 %nop, label %larger, label %usepool
 usepool:
   %pbp = getelementptr i8, ptr %p, i64 8
   %pbytes = load i64, ptr %pbp
-  call void @llvm.memcpy.p0.p0.i64(ptr %p, ptr %obj, i64 %obytes, i1 false)
-  store i64 %pbytes, ptr %pbp
-  call void @free(ptr %obj)
   %proom = sub i64 %pbytes, 64
   %pcap = udiv i64 %proom, %size
-  br label %relink
+  call void @llvm.memcpy.p0.p0.i64(ptr %p, ptr %obj, i64 64, i1 false)
+  store i64 %pbytes, ptr %pbp
+  call void @link(ptr %ctx, ptr %p)
+  br label %fill
+larger:
+  %lcp = getelementptr i8, ptr %obj, i64 16
+  %lchildren = load ptr, ptr %lcp
+  %l = call ptr @rt_alloc(ptr %ctx, i64 %npay, i64 64, ptr %lchildren)
+  %ln = icmp eq ptr %l, null
+  br i1 %ln, label %no, label %fill
+fill:
+  %m = phi ptr [%p, %usepool], [%l, %larger]
+  %mcap = phi i64 [%pcap, %usepool], [%ncap, %larger]
+  %mlp = getelementptr i8, ptr %m, i64 40
+  %olp = getelementptr i8, ptr %obj, i64 40
+  %olen = load i64, ptr %olp
+  store i64 %olen, ptr %mlp
+  %mkp = getelementptr i8, ptr %m, i64 48
+  store i64 %mcap, ptr %mkp
+  %mto = getelementptr i8, ptr %m, i64 64
+  %mfrom = getelementptr i8, ptr %obj, i64 64
+  %mused = mul i64 %len, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr %mto, ptr %mfrom, i64 %mused, i1 false)
+  call void @give_back(ptr %ctx, ptr %obj, i64 %obytes)
+  ret ptr %m
 realloc:
   %r = call ptr @realloc(ptr %obj, i64 %nbytes)
   %rn = icmp eq ptr %r, null
@@ -396,16 +560,12 @@ realloc:
 realloced:
   %rbp = getelementptr i8, ptr %r, i64 8
   store i64 %nbytes, ptr %rbp
-  br label %relink
-relink:
-  %g = phi ptr [%p, %usepool], [%r, %realloced]
-  %gcap = phi i64 [%pcap, %usepool], [%ncap, %realloced]
-  %gkp = getelementptr i8, ptr %g, i64 48
-  store i64 %gcap, ptr %gkp
-  %gnp = getelementptr i8, ptr %g, i64 24
-  %gbp = getelementptr i8, ptr %g, i64 32
+  %gkp = getelementptr i8, ptr %r, i64 48
+  store i64 %ncap, ptr %gkp
+  %gnp = getelementptr i8, ptr %r, i64 24
+  %gbp = getelementptr i8, ptr %r, i64 32
   %back = load ptr, ptr %gbp
-  store ptr %g, ptr %back
+  store ptr %r, ptr %back
   %next = load ptr, ptr %gnp
   %last = icmp eq ptr %next, null
   br i1 %last, label %grown, label %fix
@@ -414,7 +574,7 @@ fix:
   store ptr %gnp, ptr %nb
   br label %grown
 grown:
-  ret ptr %g
+  ret ptr %r
 oom:
   %e = call ptr @out_of_memory(ptr %ctx)
   ret ptr null
@@ -422,12 +582,27 @@ no:
   ret ptr null
 }}
 
-; an object leaves the call: it is freed by whoever gets it, with rt_dispose
-define void @rt_detach(ptr %obj) {{
+; an object leaves the call: it is freed by whoever gets it, with rt_dispose; null where there is no memory
+define ptr @rt_detach(ptr %ctx, ptr %obj) {{
+entry:
+  %bytesp = getelementptr i8, ptr %obj, i64 8
+  %bytes = load i64, ptr %bytesp
+  %large = icmp ugt i64 %bytes, {SMALL}
+  br i1 %large, label %itself, label %copy
+itself:
   call void @unlink(ptr %obj)
-  %bp = getelementptr i8, ptr %obj, i64 32
-  store ptr null, ptr %bp
-  ret void
+  ret ptr %obj
+copy:
+  %new = call ptr @malloc(i64 %bytes)
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %no, label %fill
+fill:
+  call void @llvm.memcpy.p0.p0.i64(ptr %new, ptr %obj, i64 %bytes, i1 false)
+  call void @give_back(ptr %ctx, ptr %obj, i64 %bytes)
+  ret ptr %new
+no:
+  %e = call ptr @out_of_memory(ptr %ctx)
+  ret ptr null
 }}
 
 ; free all objects of the call that are left, and count them: 0 unless an error was raised
@@ -435,10 +610,22 @@ define i64 @rt_end(ptr %ctx) {{
 entry:
   %head = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
   %first = load ptr, ptr %head
-  br label %loop
+  %np0 = getelementptr i8, ptr %ctx, i64 {CONTEXT_COUNT}
+  %n0 = load i64, ptr %np0
+  %kp = getelementptr i8, ptr %ctx, i64 {CONTEXT_CHUNKS}
+  %k0 = load ptr, ptr %kp
+  br label %chunks
+chunks:
+  %k = phi ptr [%k0, %entry], [%knext, %chunk]
+  %kz = icmp eq ptr %k, null
+  br i1 %kz, label %loop, label %chunk
+chunk:
+  %knext = load ptr, ptr %k
+  call void @rt_dispose(ptr %k)
+  br label %chunks
 loop:
-  %q = phi ptr [%first, %entry], [%next, %one]
-  %n = phi i64 [0, %entry], [%n1, %one]
+  %q = phi ptr [%first, %chunks], [%next, %one]
+  %n = phi i64 [%n0, %chunks], [%n1, %one]
   %end = icmp eq ptr %q, null
   br i1 %end, label %done, label %one
 one:
