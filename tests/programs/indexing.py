@@ -34,9 +34,34 @@ def slices_gradient(a):
     return np.sum(a[1:] * a[:-1]) + np.sum(a[::2] * a[::-2])
 
 
-@program((np.arange(7.0), 1, 6, 2), (np.arange(7.0), 6, 1, -2), (np.arange(7.0), -3, 99, 1), (np.arange(7.0), 5, 2, 1))
+@program(
+    (np.arange(7.0), 1, 6, 2),
+    (np.arange(7.0), 6, 1, -2),
+    (np.arange(7.0), -3, 99, 1),
+    (np.arange(7.0), 5, 2, 1),
+    (np.arange(7.0), 2**62, -(2**62), -(2**62)),
+    (EMPTY, 0, 5, 3),
+    raises={ValueError: [(np.arange(7.0), 0, 5, 0)]},
+    exact=True,
+    wrt=0,
+)
 def slice_at_run_time(a, start, stop, step):
     return a[start:stop:step] * 2
+
+
+@program((M, 2), (M, -1), (M, -2))
+def steps_at_run_time(m, k):
+    return m[::k, 0] * 2, m[..., ::k], m[:, None, 2::-abs(k)], m[::k, ::k] * m[::k, ::k][0]
+
+
+@program((M, 2), (M, -1), (M, -2), wrt=0)
+def stores_with_steps_at_run_time(m, k):
+    a = np.zeros((4, 5))
+    a[::k, 1:4] = m[:1]
+    a[1:3, ::k] += 2 * m[0, 0]
+    a[::k, ::-k] *= 3.0
+    a[..., ::k][:1] += m[1, 1]
+    return a
 
 
 @program((M,), wrt=0)

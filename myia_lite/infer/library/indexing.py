@@ -18,7 +18,7 @@ from ..values import Leaf, Sequence, Slice, Static
 from .creation import range_count
 from .dtypes import cast, is_array, is_integer, leaf_of, truncated
 from .reductions import every, normalised
-from .registry import absent, describe, elaborates, fixed, require
+from .registry import absent, describe, elaborates, fixed, is_fixed, require
 from .shapes import view
 from .sizes import (
     attribute,
@@ -172,7 +172,7 @@ def _wrapped_array(ctx, node, k, n):
 
 
 def bounds(ctx, s, n):
-    """start, step and length of a slice of an axis of size n, clamped as Python clamps."""
+    """start, step and length of a slice of an axis of size n, clamped as Python clamps; the step is known."""
     step = 1 if absent(s.step) else fixed(ctx, s.step, "the step of a slice")
     if step in (1, -1) and absent(s.start) and absent(s.stop):
         return (0 if step == 1 else minus(ctx, n, 1)), step, n
@@ -208,9 +208,82 @@ def _end(ctx, v):
     return size(cast(ctx, v.node, "i64"))
 
 
+# ---- slices whose step only the running program knows ----------------------------------------------------------------
+def _stepped(index) -> list[int]:
+    """Which entries of an index are such slices."""
+    return [k for k, e in enumerate(entries(index)) if isinstance(e, Slice) and not (absent(e.step) or is_fixed(e.step))]
+
+
+def _lines(ctx, x, index, places):
+    """For each axis of the array that such a slice indexes, the places that it picks; and the index with the slice
+    whole, which is for an array that has these places only."""
+    parts, sizes = list(entries(index)), shape(ctx, x)
+    at = next((k for k, e in enumerate(parts) if isinstance(e, Static) and e.value is Ellipsis), len(parts))
+    consuming = sum(not (isinstance(e, Static) and (e.value is None or e.value is Ellipsis)) for e in parts)
+    lines = {}
+    for k in places:
+        axis = sum(not (isinstance(e, Static) and (e.value is None or e.value is Ellipsis)) for e in parts[:k])
+        axis += len(sizes) - consuming if k > at else 0
+        if axis < len(sizes):  # else the index is too long, which the plan will say
+            lines[axis] = _line(ctx, parts[k], sizes[axis])
+        parts[k] = Slice(Static(None), Static(None), Static(None))
+    return lines, Sequence(tuple(parts))
+
+
+def _line(ctx, s, n):
+    """start, start + step, … of a slice of an axis of size n."""
+    step = _end(ctx, s.step)
+    require(ctx, "ValueError", "slice step cannot be zero", fact(ctx.emit(E.ne, step, 0)))
+    n = node_of(ctx, n)
+    up = ctx.emit(E.gt, step, 0)
+    low = ctx.emit(E.select, up, ctx.const(0).node, ctx.const(-1).node)
+    high = ctx.emit(E.select, up, n, ctx.emit(E.sub, n, 1))
+
+    def end(v, default):
+        if absent(v):
+            return default
+        e = node_of(ctx, _end(ctx, v))
+        e = ctx.emit(E.select, ctx.emit(E.lt, e, 0), ctx.emit(E.add, e, n), e)
+        return ctx.emit(E.maximum, ctx.emit(E.minimum, e, high), low)
+
+    start = end(s.start, ctx.emit(E.select, up, low, high))
+    stop = end(s.stop, ctx.emit(E.select, up, high, low))
+    count = range_count(ctx, size(start), size(stop), size(step), near=True)
+    return ctx.emit(E.add, ctx.emit(E.mul, iota(ctx, count), step), start)
+
+
+def _to_front(rank, axis):
+    """The order of axes with one before the others, and its inverse."""
+    order = (axis, *(k for k in range(rank) if k != axis))
+    return order, tuple(sorted(range(rank), key=order.__getitem__))
+
+
+def _picked(ctx, node, lines):
+    """`node` with the places `lines` of some of its axes only."""
+    for axis, line in lines.items():
+        order, inverse = _to_front(len(shape(ctx, node)), axis)
+        node = transpose(ctx, ctx.emit(A.gather, transpose(ctx, node, order), line), inverse)
+    return node
+
+
+def _replaced(ctx, node, part, lines):
+    """`node` with `part` at the places `lines`."""
+    if not lines:
+        return part
+    (axis, line), *rest = lines.items()
+    inner = _replaced(ctx, _picked(ctx, node, {axis: line}), part, dict(rest)) if rest else part
+    order, inverse = _to_front(len(shape(ctx, node)), axis)
+    out = ctx.emit(A.scatter_set, transpose(ctx, node, order), transpose(ctx, inner, order), line)
+    return transpose(ctx, out, inverse)
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read(ctx, x, index) -> Leaf:
     """x[index] of an array."""
+    stepped = _stepped(index)
+    if stepped:
+        lines, index = _lines(ctx, x, index, stepped)
+        return view(ctx, read(ctx, ctx.leaf(_picked(ctx, x.node, lines)), index).node, x)
     p = plan(ctx, x, index)
     if any(a.kind == "array" for a in p.axes):
         return _gathered(ctx, x, p)
@@ -309,6 +382,11 @@ def write(ctx, x, index, value) -> Leaf:
     masked = _mask(ctx, x, index)
     if masked is not None:
         return _write_masked(ctx, x, masked, leaf_of(ctx, value))
+    stepped = _stepped(index)
+    if stepped:
+        lines, index = _lines(ctx, x, index, stepped)
+        part = write(ctx, ctx.leaf(_picked(ctx, x.node, lines)), index, value)
+        return ctx.leaf(_replaced(ctx, x.node, part.node, lines))
     p = plan(ctx, x, index)
     v = leaf_of(ctx, value, "a value to be assigned")
     node = _assigned(ctx, v, x.type.dtype)
