@@ -12,7 +12,7 @@ REFUSED = {
     "fstrings": "str",
     "comprehension": "known at run time only",
     "item_assignment": "index of bools",
-    "default_in_loop": "outcome",
+    "default_in_loop": "changes in every trip",
 }
 
 

@@ -139,6 +139,8 @@ class Joins(Shapes, Context):
 
     def _join_leaves(self, a, b) -> Dyn | None:
         if isinstance(a.type, Scalar) and isinstance(b.type, Scalar):
+            if self.tag(a) != self.tag(b):
+                return None
             if a.type == b.type and a.py == b.py:
                 return Dyn(a.type, a.py, getattr(a, "zero_d", False) and getattr(b, "zero_d", False))
             dtype, py = library.join_numbers(self, self._stand_in(a), self._stand_in(b))

@@ -364,6 +364,8 @@ class Shapes:
             key, text = tuple(tag for tag, _ in t.alternatives), "union"
         elif isinstance(t.type, Array):
             key, text = ("array", t.type.rank), f"array{t.type.rank}"
+        elif t.py and t.type.dtype == "bool":  # True is not 1.0
+            key = text = "bool"
         else:
             key, text = "number", "number"
         if key not in self.tags:
