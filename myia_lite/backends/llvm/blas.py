@@ -5,8 +5,12 @@ BLAS is SciPy's, through its function pointers.  It is column-major: a row-major
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
+import scipy
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
@@ -185,9 +189,39 @@ class Arguments:
         self.ctx.b.call(f, self.pointers)
 
 
+ALONE = 1 << 21  # multiplications from which on a second thread is worth waking: it may take its time on a busy machine
+
+
+@lru_cache
+def _threads() -> tuple[int, int] | None:
+    """(the address of OpenBLAS's setter of its number of threads, that number), where SciPy carries OpenBLAS."""
+    libraries = sorted((Path(scipy.__file__).parent.parent / "scipy.libs").glob("libscipy_openblas*"))
+    library = ctypes.CDLL(str(libraries[0])) if libraries else None
+    if not hasattr(library, "scipy_openblas_set_num_threads") or not hasattr(library, "scipy_openblas_get_num_threads"):
+        return None
+    setter = ctypes.cast(library.scipy_openblas_set_num_threads, ctypes.c_void_p).value
+    return setter, library.scipy_openblas_get_num_threads()
+
+
+@contextmanager
+def _in_one_thread(ctx, m, n, k):
+    """A product too small for a second thread.  What is restored is the number at the start: another call may be inside, too."""
+    small = all(isinstance(d, int) for d in (m, n, k)) and m * n * k < ALONE
+    found = _threads() if small else None
+    if found is None or found[1] == 1:
+        yield
+        return
+    f = ctx.external("myia.blas_threads", ir.FunctionType(ir.VoidType(), [I32]), found[0])
+    ctx.b.call(f, [I32(1)])
+    yield
+    ctx.b.call(f, [I32(found[1])])
+
+
 def _by_gemm(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
     args = Arguments(ctx, "gemm", dtype).flag(right.transposed).flag(left.transposed).int(n).int(m).int(k).number(1.0)
-    args.pointer(b).leading(right.stored[1]).pointer(a).leading(left.stored[1]).number(0.0).pointer(c).leading(n).call()
+    args.pointer(b).leading(right.stored[1]).pointer(a).leading(left.stored[1]).number(0.0).pointer(c).leading(n)
+    with _in_one_thread(ctx, m, n, k):
+        args.call()
 
 
 def _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
