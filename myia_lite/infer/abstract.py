@@ -20,6 +20,7 @@ from .objects import UNSUPPORTED_DTYPE, array_dtype
 from .records import field_names, is_named_tuple
 from .templates import Dyn, Ident, Known, Template, Tree
 
+COMPLEX = Tree(("complex", 0), (Dyn(F64, True), Dyn(F64, True)))
 FLOAT, INT, BOOL = Dyn(F64, True), Dyn(I64, True), Dyn(Bool, True)
 PYTHON = {"bool": bool, "i64": int, "i32": int, "f64": float, "f32": float}
 
@@ -46,6 +47,10 @@ def abstract(value: Any) -> Template:
         if not -(2**63) <= value < 2**63:
             raise MyiaOverflowError(f"the integer {value} does not fit in 64 bits", remedy="pass a float")
         return INT
+    if kind is complex:
+        return COMPLEX
+    if isinstance(value, (np.ndarray, np.complexfloating)) and value.dtype.kind == "c":
+        return _complex(value)
     if isinstance(value, np.ndarray):
         return _array(value)
     if isinstance(value, np.generic) and not isinstance(value, (np.str_, np.bytes_)):
@@ -63,8 +68,6 @@ def abstract(value: Any) -> Template:
         return Tree(("range",), (INT, INT, INT))
     if kind is slice:
         return Tree(("slice",), tuple([abstract(v) for v in (value.start, value.stop, value.step)]))
-    if kind is complex:
-        raise MyiaTypeError("a complex number", remedy="pass the real and imaginary parts")
     if is_named_tuple(kind):
         return Tree(("record", kind, len(value)), tuple([abstract(v) for v in value]))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -73,6 +76,15 @@ def abstract(value: Any) -> Template:
     if isinstance(value, (set, frozenset)):
         raise MyiaTypeError(f"a {kind.__name__}", remedy="pass a tuple")
     return Tree(("static", Ident(value)))
+
+
+def _complex(value) -> Tree:
+    """The template of a complex NumPy array or scalar: that of its parts."""
+    if isinstance(value, np.ndarray):
+        part = _array(value.real)
+    else:
+        part = Dyn(Scalar(_dtype(value.real)))
+    return Tree(("complex", value.ndim), (part, part))
 
 
 def _array(value) -> Dyn:
@@ -110,6 +122,8 @@ def _flatten(value, t, out):
             parts = value.values()
         elif kind == "record" and not isinstance(value, tuple):
             parts = [getattr(value, f) for f in field_names(t.shape[1])]
+        elif kind == "complex":
+            parts = (value.real, value.imag)
         elif kind in ("range", "slice"):
             parts = (value.start, value.stop, value.step)
         else:
@@ -142,6 +156,8 @@ def _build(t, values):
     if kind == "static":
         return rest[0].value
     items = [_build(i, values) for i in t.items]
+    if kind == "complex":
+        return _complex_of(*items)
     if kind == "sequence":
         return rest[0](items)
     if kind == "mapping":
@@ -149,6 +165,17 @@ def _build(t, values):
     if kind == "record":
         return record(rest[0], items)
     return {"range": range, "slice": slice}[kind](*items)
+
+
+def _complex_of(re, im):
+    """A complex number or array of its parts."""
+    if isinstance(re, float):
+        return complex(re, im) if type(re) is float else np.complex128(complex(re, im))
+    if isinstance(re, np.float32):
+        return np.complex64(complex(re, im))
+    out = np.empty(re.shape, np.result_type(re, np.complex64))
+    out.real, out.imag = re, im
+    return out
 
 
 def record(cls, items):
@@ -167,7 +194,7 @@ def record(cls, items):
 def returnable(t: Template) -> str | None:
     """What in a result cannot be handed to Python, or None."""
     if isinstance(t, Tree):
-        if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice"):
+        if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice", "complex"):
             return {
                 "closure": "a nested function",
                 "message": "a string made at run time",

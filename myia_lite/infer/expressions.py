@@ -14,6 +14,7 @@ from .joins import several
 from .templates import Env
 from .values import (
     Closure,
+    Complex,
     Leaf,
     Mapping,
     Message,
@@ -164,6 +165,8 @@ class Expressions(Control):
                 "this changes a list in place, which other names for it would see",
                 f"make a new list: a = a {op} b",
             )
+        if isinstance(a, Complex) and a.rank:
+            return self._inplace_complex(node, a, b)
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
             return self.binary(op, a, b)
         held = node in self.through and self._is_view(a)
@@ -175,6 +178,17 @@ class Expressions(Control):
         if node in self.through:
             self.whole[new.node] = a.node
         return self._written(a, new)
+
+    def _inplace_complex(self, node, a: Complex, b) -> Complex:
+        parts = (a.re, a.im)
+        held = [node in self.through and self._is_view(x) for x in parts]
+        for x, h in zip(parts, held, strict=True):
+            if not h:
+                self.aliases.writable(x.node, self.span)
+        new = library.inplace(self, node.attrs["op"], a, b)
+        return Complex(
+            *(n if h else self._written(x, n) for x, n, h in zip(parts, (new.re, new.im), held, strict=True))
+        )
 
     def _is_view(self, a: Leaf) -> bool:
         return self.aliases.of(a.node)[()].view
@@ -188,6 +202,9 @@ class Expressions(Control):
     def _setitem(self, node, a, index, value):
         if node.attrs.get("through") and isinstance(a, (Sequence, Mapping)):
             return self._held_item(a, index, value)
+        if isinstance(a, Complex) and a.rank:
+            halves = [library.complexes.part(self, value, imaginary) for imaginary in (False, True)]
+            return Complex(*(self._setitem(node, x, index, v) for x, v in zip((a.re, a.im), halves, strict=True)))
         if not (isinstance(a, Leaf) and isinstance(a.type, Array)):
             kind = {Sequence: "a tuple or a list", Mapping: "a dict", Record: "a record"}.get(type(a), "this value")
             self.error(f"assignment to an item of {kind}", "make a new one, or use an array")
@@ -240,7 +257,7 @@ class Expressions(Control):
                     return self.truth(found)
             value = self.as_sequence(value)
             return self.const(not isinstance(value, Sequence) or bool(value.items)).node
-        if isinstance(value, Leaf):
+        if isinstance(value, (Leaf, Complex)):
             return library.truth(self, value)
         return self.const(True).node
 

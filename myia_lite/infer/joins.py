@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..ir import (
+    FLOATS,
     Apply,
     Array,
     Constant,
@@ -26,6 +27,8 @@ from ..ir import (
     Tuple,
     Type,
     constant,
+    shape_of,
+    with_dtype,
 )
 from ..ops import arrays, control
 from . import library
@@ -125,9 +128,20 @@ class Joins(Shapes, Context):
             joined = self._join_leaves(a, b)
             if joined is not None:
                 return joined
+        if is_complex(a) != is_complex(b):
+            a, b = self._as_complex(a, b), self._as_complex(b, a)
         if isinstance(a, Tree) and isinstance(b, Tree) and a.shape == b.shape and self.tag(a) == self.tag(b):
             return Tree(a.shape, tuple(map(self.join, a.items, b.items)))
         return self._join_alternatives(a, b)
+
+    def _as_complex(self, t: Template, other: Template) -> Template:
+        """A real number or array of the rank of `other`, which is complex, as a complex one; else `t` itself."""
+        if not isinstance(t, (Dyn, Known)) or not is_complex(other) or len(shape_of(t.type)) != other.shape[1]:
+            return t
+        if t.type.dtype not in FLOATS and isinstance(t.type, Array):
+            return t
+        zero = Dyn(with_dtype(t.type, t.type.dtype if t.type.dtype in FLOATS else "f64"), t.py)
+        return Tree(other.shape, (t, zero))
 
     def _join_maybe(self, a, b):
         def maybe(t):
@@ -189,6 +203,8 @@ class Joins(Shapes, Context):
             return [*inner, *self.coerce(value.bound, t.bound)]
         if isinstance(t, Union):
             return [self._coerce_union(value, t)]
+        if is_complex(t) and isinstance(value, Leaf):
+            value = library.complexes.from_real(self, value)
         return [n for v, i in zip(parts(value)[1], t.items, strict=True) for n in self.coerce(v, i)]
 
     def _coerce_union(self, value, t: Union) -> Node:
@@ -388,6 +404,10 @@ class Joins(Shapes, Context):
             self.emit(control.raise_, exception=exception, message=message)
 
         return self.merge(*self.cases(value, build))
+
+
+def is_complex(t: Template) -> bool:
+    return isinstance(t, Tree) and t.shape[0] == "complex"
 
 
 def several(value: Value) -> bool:

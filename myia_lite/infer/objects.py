@@ -32,6 +32,7 @@ from .templates import NO_VALUE
 from .values import (
     Bound,
     Closure,
+    Complex,
     Leaf,
     Mapping,
     MaybeUnbound,
@@ -46,7 +47,7 @@ from .values import (
 
 _NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
 DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
-UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32 or bool: x.astype(np.float64)"
+UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32, bool, complex128 or complex64: x.astype(np.float64)"
 SETTLED = {"numpy", "scipy", *sys.stdlib_module_names}  # modules whose attributes nobody assigns
 # functions in Python of these are not compiled: their source is no part of what their makers promise
 FOREIGN = tuple(f"{Path(module.__file__).parent}{os.sep}" for module in (np, scipy))
@@ -68,6 +69,7 @@ class Objects(Records):
     def __init__(self, error_model, parse):
         super().__init__(error_model, parse)
         self.captured: dict[int, tuple[object, Parameter]] = {}
+        self.captured_parts: dict[int, tuple[object, object, object]] = {}  # keeps the views alive
 
     # ---- constants ---------------------------------------------------------------------------------------------------
     def constant_value(self, obj) -> Value:
@@ -77,6 +79,8 @@ class Objects(Records):
         kind = type(obj)
         if kind in (bool, int, float):
             return self.const(obj)
+        if kind is complex or isinstance(obj, np.complexfloating) and obj.dtype in library.complexes.PARTS:
+            return library.complexes.constant(self, obj)
         if isinstance(obj, np.generic) and not isinstance(obj, (np.str_, np.bytes_)):
             dtype = array_dtype(obj)
             if dtype is None:
@@ -84,8 +88,6 @@ class Objects(Records):
             return Leaf(Constant(obj.item(), Scalar(dtype)))
         if isinstance(obj, np.ndarray):
             return self.captured_array(obj)
-        if kind is complex:
-            self.error("complex numbers are not supported", "compute with the real and imaginary parts")
         if kind in (list, dict):
             self.dependencies.append(Contents.of(obj))
         if kind in (tuple, list):
@@ -101,7 +103,10 @@ class Objects(Records):
         return Static(obj)
 
     def captured_array(self, obj: np.ndarray) -> Value:
-        """An array of the surroundings: a hidden parameter, read at each call."""
+        """An array of the surroundings: a hidden parameter, read at each call; of a complex one, a view of each part."""
+        if np.dtype(obj.dtype).newbyteorder("=") in library.complexes.PARTS:
+            views = self.captured_parts.setdefault(id(obj), (obj, obj.real, obj.imag))
+            return Complex(*map(self.captured_array, views[1:]))
         dtype = array_dtype(obj)
         if dtype is None:
             self.error(f"an array of dtype {obj.dtype}", UNSUPPORTED_DTYPE)
@@ -134,6 +139,8 @@ class Objects(Records):
     def _kind(self, value) -> str:
         if isinstance(value, Leaf):
             return f"a value of type {value.type}"
+        if isinstance(value, Complex):
+            return f"a value of type {library.describe(value)}"
         if isinstance(value, Sequence):
             return f"a {value.kind.__name__}"
         return {Mapping: "a dict", Closure: "a function", Range: "a range"}.get(type(value), "this value")

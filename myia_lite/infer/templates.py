@@ -18,6 +18,7 @@ from ..ops import surface
 from .values import (
     Bound,
     Closure,
+    Complex,
     Iterator,
     Leaf,
     Mapping,
@@ -100,6 +101,10 @@ class Tree(Template):
             return f"{rest[0].__name__}({', '.join(map(str, self.items))})"
         if kind == "closure":
             return f"function {rest[0].name}"
+        if kind == "complex":
+            re = self.items[0]
+            name = "complex" if re.py else {"f32": "complex64", "f64": "complex128"}[re.type.dtype]
+            return name if not rest[0] else name + str(re.type)[len(re.type.dtype) :]
         return f"{kind}({', '.join(map(str, self.items))})"
 
 
@@ -222,6 +227,8 @@ def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
     """The shape (hashable, without nodes) of a structure, and its children."""
     if isinstance(value, Static):
         return ("static", Ident(value.value)), ()
+    if isinstance(value, Complex):
+        return ("complex", value.rank), (value.re, value.im)
     if isinstance(value, Sequence):
         return ("sequence", value.kind, len(value.items)), value.items
     if isinstance(value, Mapping):
@@ -256,6 +263,8 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
     match kind:
         case "static":
             return Static(rest[0].value)
+        case "complex":
+            return Complex(*items)
         case "sequence":
             return Sequence(items, rest[0])
         case "mapping":

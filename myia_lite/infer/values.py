@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir import Constant, Graph, Node
+from ..ir import Constant, Graph, Node, shape_of
 
 
 class Value:
@@ -39,6 +39,22 @@ class Leaf(Value):
     @property
     def known(self) -> bool:
         return isinstance(self.node, Constant)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Complex(Value):
+    """A complex number or array: its real and imaginary parts, float leaves of one shape, dtype and `py`."""
+
+    re: Leaf
+    im: Leaf
+
+    @property
+    def py(self) -> bool:
+        return self.re.py
+
+    @property
+    def rank(self) -> int:
+        return len(shape_of(self.re.type))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,11 +4,11 @@ Everything that differs between Python's numbers and NumPy's is decided here: ch
 placing of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy.
 """
 
-from . import integers, joining, math, products, reductions, shapes, special
+from . import complex_functions, complexes, integers, joining, math, products, reductions, shapes, special
 from .attributes import attribute
 from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
-from .registry import lookup
+from .registry import describe, lookup
 from .remedies import suggest
 from .sequences import item, length
 
@@ -16,7 +16,10 @@ __all__ = [
     "attribute",
     "binary",
     "compare",
+    "complex_functions",
+    "complexes",
     "convert",
+    "describe",
     "getitem",
     "inplace",
     "integers",

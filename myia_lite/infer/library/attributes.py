@@ -6,8 +6,8 @@ import numpy as np
 
 from ...ir import FLOATS, Array
 from ...ops import elementwise as E
-from ..values import Bound, Leaf, Mapping, Range, Sequence, Static
-from . import creation, indexing, joining, numbers, shapes
+from ..values import Bound, Complex, Leaf, Mapping, Range, Sequence, Static
+from . import complex_functions, creation, indexing, joining, numbers, shapes
 from .dtypes import NUMPY, is_array
 from .registry import METHODS, elaborates, fixed
 from .sizes import node_of, shape, times, total
@@ -130,6 +130,8 @@ def attribute(ctx, value, name):
                 np.ndarray if isinstance(value.type, Array) else NUMPY[value.type.dtype].type, name
             ):
                 return Bound(Static(METHODS[name]), (value,))
+        case Complex():
+            return complex_functions.attribute(ctx, value, name)
         case Mapping():
             if name in DICT:
                 return Bound(Static(DICT[name]), (value,))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ir import FLOATS, INTS, Array, Scalar
 from ...ops import elementwise as E
-from ..values import Leaf, Sequence, Static
+from ..values import Complex, Leaf, Sequence, Static
 from .registry import describe, elaborates, fixed, require
 from .sizes import both, fact
 
@@ -116,6 +116,10 @@ def class_of(v) -> type | None:
             if is_array(v):
                 return np.ndarray
             return PYTHON[v.type.dtype] if v.py else NUMPY[v.type.dtype].type
+        case Complex():
+            if v.rank:
+                return np.ndarray
+            return complex if v.py else {"f32": np.complex64, "f64": np.complex128}[v.re.type.dtype]
         case Sequence():
             return v.kind
         case Static():

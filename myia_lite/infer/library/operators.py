@@ -8,8 +8,8 @@ import numpy as np
 
 from ...ir import FLOATS, Array, MyiaIndexError, MyiaTypeError, MyiaValueError
 from ...ops import elementwise as E
-from ..values import Leaf, Mapping, Range, Record, Sequence, Slice, Static
-from . import indexing, numbers, products, ufuncs
+from ..values import Complex, Leaf, Mapping, Range, Record, Sequence, Slice, Static
+from . import complexes, indexing, numbers, products, ufuncs
 from .dtypes import cast, is_array, is_integer, is_scalar
 from .registry import describe, fixed, is_fixed, require
 from .sizes import at_least, both, either, fact, negated, node_of, reshape, same, shape, size, text, total
@@ -26,6 +26,8 @@ def _python_numbers(*values) -> bool:
 
 def binary(ctx, op, a, b):
     """a op b."""
+    if complexes.meets(a, b):
+        return complexes.binary(ctx, op, a, b)
     if _python_numbers(a, b):
         return numbers.arithmetic(ctx, op, a, b)
     if op == "@" and isinstance(a, Leaf) and isinstance(b, Leaf):
@@ -71,9 +73,13 @@ def _static(ctx, op, a, b):
 
 def inplace(ctx, op, a, b):
     """The value of `a` after `a op= b`; of an array, its new content, of its own shape and dtype."""
+    if isinstance(a, Complex) and a.rank:
+        return complexes.inplace(ctx, op, a, b)
     if not is_array(a):
         return binary(ctx, op, a, b)
     out = binary(ctx, op, a, b)
+    if isinstance(out, Complex):
+        ctx.error(f"a {describe(a)} array cannot hold the complex result of {op}=", f"make a new array: a = a {op} b")
     name = "matmul" if op == "@" else ufuncs.OPERATORS[op].__name__
     if not _same_kind(out.type.dtype, a.type.dtype):
         ctx.error(
@@ -108,6 +114,8 @@ def unary(ctx, op, a):
     """-a, +a, ~a, not a."""
     if op == "not":
         return ctx.leaf(node_of_fact(ctx, negated(ctx, fact(truth(ctx, a)))), py=True)
+    if isinstance(a, Complex):
+        return complexes.unary(ctx, op, a)
     if _python_numbers(a):
         return numbers.signed(ctx, op, a)
     if isinstance(a, Leaf):
@@ -129,6 +137,8 @@ def truth(ctx, v):
                 _one_element(ctx, shape(ctx, v))
                 node = reshape(ctx, node, ())
             return ufuncs.boolean(ctx, node)
+        case Complex():
+            return complexes.truth(ctx, v)
         case Static():
             return ctx.const(bool(v.value)).node
         case Sequence() | Mapping():
@@ -160,6 +170,8 @@ def compare(ctx, op, a, b):
         return ctx.leaf(node_of_fact(ctx, found), py=True)
     if op in ("is", "is not"):
         return ctx.const(_identical(ctx, a, b) == (op == "is"))
+    if complexes.meets(a, b):
+        return complexes.compare(ctx, op, a, b)
     if _python_numbers(a, b):
         return numbers.ordered(ctx, op, a, b)
     if _arrayish(a, b) and (is_array(a) or is_array(b) or (is_scalar(a) and is_scalar(b))):
@@ -278,6 +290,8 @@ def getitem(ctx, v, index):
     """v[index]."""
     if is_array(v):
         return indexing.read(ctx, v, index)
+    if isinstance(v, Complex) and not v.py:
+        return complexes.joined(ctx, getitem(ctx, v.re, index), getitem(ctx, v.im, index))
     match v:
         case Leaf():
             if not v.py and (index_is_empty(index)):
@@ -354,6 +368,8 @@ def _range_item(ctx, r, index):
 
 def setitem(ctx, array, index, value):
     """The array after array[index] = value."""
+    if isinstance(value, Complex) and is_array(array):
+        ctx.error(f"a complex value where the array is {describe(array)}", "make the array complex: dtype=complex")
     if not is_array(array):
         ctx.error(f"'{describe(array)}' object does not support item assignment", "use an array, or make a new value")
     return indexing.write(ctx, array, index, value)

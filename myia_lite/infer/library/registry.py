@@ -9,20 +9,22 @@ from __future__ import annotations
 import functools
 import inspect
 
-from ...ir import Constant
-from ..values import Leaf, Mapping, Message, Record, Sequence, Slice, Static, Value
+import numpy as np
+
+from ...ir import Constant, shape_of
+from ..values import Complex, Leaf, Mapping, Message, Record, Sequence, Slice, Static, Value
 
 TABLE: dict[object, object] = {}
 METHODS: dict[str, object] = {}  # name of an array method -> its elaborator's key
+COMPLEX: dict[object, object] = {}  # what of these means something for complex values (see `complexes`) -> the meaning
 
 
 def elaborates(*objects, method=None):
     """Register the function below as the meaning of `objects`; `method`: also of the array method of that name."""
 
     def register(function):
-        checked = _checked(function, getattr(objects[0], "__name__", str(objects[0])))
         for o in objects:
-            TABLE[o] = checked
+            TABLE[o] = _checked(function, o)
         if method is not None:
             METHODS[method] = objects[0]
         return function
@@ -30,11 +32,18 @@ def elaborates(*objects, method=None):
     return register
 
 
-def _checked(function, name):
-    signature = inspect.signature(function)
+def _checked(function, obj):
+    signature, name = inspect.signature(function), getattr(obj, "__name__", str(obj))
 
     @functools.wraps(function)
     def elaborator(ctx, *values, **keywords):
+        given = (*values, *keywords.values())
+        if any(map(holds_complex, given)):
+            if obj not in COMPLEX:
+                ctx.error(f"{name} of complex numbers", "compute with the real and imaginary parts: z.real, z.imag")
+            return COMPLEX[obj](ctx, *values, **keywords)
+        if obj in COMPLEX and any(map(is_complex_dtype, given)):
+            return COMPLEX[obj](ctx, *values, **keywords)
         try:
             bound = signature.bind(ctx, *values, **keywords)
         except TypeError as error:
@@ -44,6 +53,23 @@ def _checked(function, name):
         return function(*bound.args, **bound.kwargs)
 
     return elaborator
+
+
+def holds_complex(v) -> bool:
+    """Is this a complex number or array, or a sequence with one in it?"""
+    if isinstance(v, Sequence):
+        return any(map(holds_complex, v.items))
+    return isinstance(v, Complex) or isinstance(v, tuple) and any(map(holds_complex, v))
+
+
+def is_complex_dtype(v) -> bool:
+    """Is this a name of complex64 or complex128?"""
+    if not isinstance(v, Static) or not isinstance(v.value, (type, str, np.dtype)):
+        return False
+    try:
+        return np.dtype(v.value).kind == "c"
+    except TypeError:
+        return False
 
 
 def lookup(obj):
@@ -66,6 +92,8 @@ def is_fixed(v) -> bool:
             return True
         case Leaf():
             return v.known
+        case Complex():
+            return v.re.known and v.im.known
         case Sequence(items=items) | Mapping(items=items) | Record(items=items):
             return all(map(is_fixed, items))
         case Slice():
@@ -80,6 +108,8 @@ def fixed(ctx, v, what: str):
             return v.value
         case Leaf(node=Constant(value=value)):
             return value
+        case Complex() if is_fixed(v):
+            return complex(v.re.node.value, v.im.node.value)
         case Sequence():
             return v.kind([fixed(ctx, i, what) for i in v.items])
         case Slice():
@@ -98,6 +128,11 @@ def describe(v) -> str:
             if v.py:
                 return {"bool": "bool", "i64": "int", "f64": "float"}.get(v.type.dtype, str(v.type))
             return str(v.type)
+        case Complex():
+            if v.py:
+                return "complex"
+            dims = ",".join("?" if d is None else str(d) for d in shape_of(v.re.type))
+            return {"f32": "complex64", "f64": "complex128"}[v.re.type.dtype] + (f"[{dims}]" if dims else "")
         case Sequence():
             return v.kind.__name__
         case Mapping():

@@ -11,7 +11,7 @@ import numpy as np
 from ...ir import MyiaAttributeError, MyiaValueError
 from ...ops import arrays as A
 from ...ops import elementwise as E
-from ..values import Bound, Closure, Iterator, Leaf, Mapping, Range, Record, Sequence, Slice, Static, Transformed
+from ..values import Bound, Closure, Complex, Iterator, Leaf, Mapping, Range, Record, Sequence, Slice, Static, Transformed
 from . import numbers, ufuncs
 from .creation import range_count
 from .dtypes import class_of, convert, is_array, is_scalar, join_numbers
@@ -38,6 +38,8 @@ def _length(ctx, v):
             return len(v.value)
         case Leaf() if is_array(v):
             return shape(ctx, v)[0]
+        case Complex() if v.rank:
+            return shape(ctx, v.re)[0]
         case Range():
             return range_count(ctx, size(v.start), size(v.stop), size(v.step))
         case Iterator(kind="zip" | "map"):
@@ -64,6 +66,8 @@ def item(ctx, v, k):
             return Static(v.value[k])
         case Leaf() if is_array(v):
             return row(ctx, v, k)
+        case Complex() if v.rank:
+            return Complex(row(ctx, v.re, k), row(ctx, v.im, k))
         case Iterator(kind="counted"):
             return item(ctx, v.parts[0], k)
         case Iterator(kind="enumerate"):
