@@ -158,8 +158,8 @@ class MyiaFunction:
 class GradFunction(MyiaFunction):
     """The derivative of a function; compiled code that calls it differentiates in place."""
 
-    def __init__(self, kind: str, function: Callable, argnums, has_aux: bool, **options):
-        self.__myia_transformed__ = kind, function, argnums, has_aux
+    def __init__(self, kind: str, function: Callable, argnums, has_aux: bool, holomorphic: bool = False, **options):
+        self.__myia_transformed__ = kind, function, argnums, has_aux, holomorphic
         super().__init__(function, **options)
         self._function = self
         name = getattr(function, "__name__", type(function).__name__)
@@ -340,13 +340,17 @@ def myia(function: Callable | None = None, *, backend: str = "llvm", error_model
     return MyiaFunction(function, backend, error_model, optimize)
 
 
-def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def grad(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """The gradient of a function that returns one float, exact, by reverse mode: a compiled function of the same arguments.
 
     argnums: the argument to differentiate by, as an index, a parameter's name, or a tuple of these (the result is then a tuple).
     A gradient has the structure of its argument: tuples, lists, dicts, dataclasses and NamedTuples of floats and arrays; leaves
     that are no floats have None in their place.
     has_aux: f returns (loss, aux), and the result is (gradient, aux).
+    holomorphic: f is a holomorphic function of complex arguments, and the result is its complex derivative.  Without it f
+    returns a real float, and by a complex argument x + iy its gradient is df/dx - i df/dy, as in JAX.
 
     It works in ordinary Python and inside compiled code, on plain and compiled functions, methods, lambdas, closures and partial
     applications, and on its own results: `grad(grad(f))` is the second derivative.
@@ -360,24 +364,26 @@ def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> 
     >>> grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 5.0})
     {'a': 5.0, 'b': 2.0}
     """
-    return transformed("grad", f, argnums, has_aux)
+    return transformed("grad", f, argnums, has_aux, holomorphic)
 
 
-def value_and_grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def value_and_grad(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """Like `grad`, but the result is (value, gradient), both from one pass; the value is f's whole result.
 
     >>> from myia_lite import value_and_grad
     >>> value_and_grad(lambda x: x * x)(3.0)
     (9.0, 6.0)
     """
-    return transformed("value_and_grad", f, argnums, has_aux)
+    return transformed("value_and_grad", f, argnums, has_aux, holomorphic)
 
 
 grad.__myia_transform__ = "grad"  # what inference calls them
 value_and_grad.__myia_transform__ = "value_and_grad"
 
 
-def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False) -> GradFunction:
+def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False, holomorphic: bool = False) -> GradFunction:
     """The compiled function that a transform makes of f; compiled code knows the transform by `kind`."""
     for a in argnums if isinstance(argnums, tuple) else (argnums,):
         if not isinstance(a, (int, str)) or isinstance(a, bool):
@@ -389,11 +395,11 @@ def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False) -> Gra
         inner = inner.__func__
     options = {k: getattr(inner, k) for k in ("backend", "error_model", "optimize")} if isinstance(inner, MyiaFunction) else {}
     if isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction)):
-        return _kept(kind, f, argnums, has_aux, tuple(options.items()))
-    return GradFunction(kind, f, argnums, has_aux, **options)
+        return _kept(kind, f, argnums, has_aux, holomorphic, tuple(options.items()))
+    return GradFunction(kind, f, argnums, has_aux, holomorphic, **options)
 
 
 @functools.lru_cache(512)
-def _kept(kind, f, argnums, has_aux, options) -> GradFunction:
+def _kept(kind, f, argnums, has_aux, holomorphic, options) -> GradFunction:
     """The same object for the same function, so that `grad(f)` may stand inside a training loop."""
-    return GradFunction(kind, f, argnums, has_aux, **dict(options))
+    return GradFunction(kind, f, argnums, has_aux, holomorphic, **dict(options))

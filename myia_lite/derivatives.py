@@ -18,6 +18,7 @@ from .infer.templates import Dyn, Ident, Tree
 from .ir import is_float
 
 NONE = Tree(("static", Ident(None)))
+STRUCTURES = ("sequence", "mapping", "record", "complex")
 
 
 def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
@@ -74,7 +75,9 @@ def linearize(f: Callable, *primals, has_aux: bool = False) -> tuple:
     return (value[0], linear, value[1]) if has_aux else (value, linear)
 
 
-def jacfwd(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def jacfwd(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """The Jacobian of f by forward mode: a compiled function of the same arguments, one loop over the inputs.
 
     For each float leaf of the result and each of the arguments an array of the shape of the one followed by that of the
@@ -88,10 +91,12 @@ def jacfwd(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -
            [1., 1.],
            [0., 6.]])
     """
-    return transformed("jacfwd", f, argnums, has_aux)
+    return transformed("jacfwd", f, argnums, has_aux, holomorphic)
 
 
-def jacrev(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def jacrev(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """Like `jacfwd`, by reverse mode: one loop over the outputs.
 
     >>> import numpy as np
@@ -99,10 +104,12 @@ def jacrev(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -
     >>> jacrev(lambda x: {"sum": x.sum(), "first": x[0]})(np.array([2.0, 3.0]))
     {'sum': array([1., 1.]), 'first': array([1., 0.])}
     """
-    return transformed("jacrev", f, argnums, has_aux)
+    return transformed("jacrev", f, argnums, has_aux, holomorphic)
 
 
-def jacobian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def jacobian(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """Like `jacfwd`, by forward mode where f has at most as many inputs as outputs, else by reverse mode.
 
     >>> import numpy as np
@@ -111,20 +118,24 @@ def jacobian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False)
     (array([[5., 0.],
            [0., 5.]]), array([2., 3.]))
     """
-    return transformed("jacobian", f, argnums, has_aux)
+    return transformed("jacobian", f, argnums, has_aux, holomorphic)
 
 
-def value_and_jacobian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def value_and_jacobian(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """Like `jacobian`, but the result is (value, Jacobian), or ((value, Jacobian), aux).
 
     >>> from myia_lite import value_and_jacobian
     >>> value_and_jacobian(lambda x: (x, x * x))(3.0)
     ((3.0, 9.0), (1.0, 6.0))
     """
-    return transformed("value_and_jacobian", f, argnums, has_aux)
+    return transformed("value_and_jacobian", f, argnums, has_aux, holomorphic)
 
 
-def hessian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) -> GradFunction:
+def hessian(
+    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
+) -> GradFunction:
     """The second derivatives of f, by forward over reverse mode: the `jacfwd` of the `jacrev`.
 
     >>> import numpy as np
@@ -133,7 +144,7 @@ def hessian(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False) 
     array([[6., 4.],
            [4., 0.]])
     """
-    return transformed("hessian", f, argnums, has_aux)
+    return transformed("hessian", f, argnums, has_aux, holomorphic)
 
 
 def hvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):
@@ -187,15 +198,13 @@ def float_part(value: Any) -> Any:
 def _float_template(t):
     if isinstance(t, Dyn):
         return t if is_float(t.type) else NONE
-    return (
-        Tree(t.shape, tuple(map(_float_template, t.items))) if t.shape[0] in ("sequence", "mapping", "record") else NONE
-    )
+    return Tree(t.shape, tuple(map(_float_template, t.items))) if t.shape[0] in STRUCTURES else NONE
 
 
 def _kinds(t) -> list[bool]:
     if isinstance(t, Dyn):
         return [is_float(t.type)]
-    known = t.shape[0] in ("sequence", "mapping", "record")
+    known = t.shape[0] in STRUCTURES
     return [k and known for i in t.items for k in _kinds(i)]
 
 

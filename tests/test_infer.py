@@ -372,9 +372,9 @@ def test_there_and_back(value):
     "value, error",
     [
         (2**63, OverflowError),
-        (1j, TypeError),
+        (np.clongdouble(1j), TypeError),
         (np.array([None]), TypeError),
-        (np.zeros(2, complex), TypeError),
+        (np.zeros(2, np.clongdouble), TypeError),
         (np.float16(1), TypeError),
         (np.zeros(2, np.uint8), TypeError),
         (np.array(["a"]), TypeError),

@@ -584,7 +584,7 @@ def test_views_are_marked():
         lambda x: call(min, x),
         lambda x: call(sorted, (x[0, 0], x[0, 1])),
         lambda x: call(np.zeros, 3, dtype=np.float16),
-        lambda x: x.astype(complex),
+        lambda x: x.astype(np.clongdouble),
         lambda x: call(np.array, ["a"]),
         lambda x: x[0.5],
         lambda x: x["a"],

@@ -7,7 +7,7 @@ of a float leaf, or of a part with such leaves, stands for zero.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..ir import Array, Constant, Node, Tuple, is_float
 from ..ops import arrays, control, elementwise
@@ -15,15 +15,15 @@ from . import library
 from .calls import Specialisation
 from .context import Diverged
 from .jacobians import forward_is_cheaper, jacobian_graph
-from .joins import End, several
+from .joins import End, is_complex, several
 from .templates import Dyn, Known, Template, Tree, Union, generalised
 from .transforms import Transforms
-from .values import NONE, Bound, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
+from .values import NONE, Bound, Complex, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
 FLOATS = ("f32", "f64")
 OF_FUNCTION = ("jacfwd", "jacrev", "jacobian", "value_and_jacobian", "hessian")  # f, argnums -> a function
 AT_A_POINT = ("jvp", "vjp", "linearize", "hvp")  # f, primals … -> values
-STRUCTURES = ("sequence", "mapping", "record")
+STRUCTURES = ("sequence", "mapping", "record", "complex")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Directional(Transforms):
             primals, *rest = args
             return getattr(self, f"_{t.kind}")(t, primals.items, rest)
         if t.kind == "hessian":
-            inner = Transformed("jacrev", t.function, t.argnums, t.has_aux)
-            return self.call(Transformed("jacfwd", inner, t.argnums, t.has_aux), args, keywords)
+            inner = replace(t, kind="jacrev")
+            return self.call(replace(t, kind="jacfwd", function=inner), args, keywords)
         if t.kind == "value":
             site = self._site(t, args)
             return self.invoke(site.spec, site.flat)
@@ -174,6 +174,8 @@ class Directional(Transforms):
 
     def _remade(self, t: Tree, items) -> Value:
         kind = t.shape[0]
+        if kind == "complex":
+            return NONE if NONE in items else Complex(*items)
         if kind == "sequence":
             return Sequence(items, t.shape[1])
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
@@ -205,6 +207,8 @@ class Directional(Transforms):
     def _parts(self, t: Tree, value: Value):
         """The parts of a structure that stand for those of `t`, a dict's by its keys; None where it does not fit."""
         kind = t.shape[0]
+        if kind == "complex":
+            return (value.re, value.im) if isinstance(value, Complex) else (value, NONE)
         if kind == "mapping":
             if not isinstance(value, Mapping) or set(value.keys) != set(t.shape[1]):
                 return None
@@ -276,7 +280,7 @@ class Directional(Transforms):
         site = self._site(t, primals)
         results = self._cotangent_sizes(site)
         found: dict[int, Node] = {}
-        self._direction(site.out, rest[0], results, 0, "the cotangent", found)
+        self._direction(site.out, self.conjugated(rest[0]), results, 0, "the cotangent", found)
         seeds = tuple(sorted(found))
         wrt = tuple(k for j in range(len(primals)) for k in site.floats(j))
         params = site.spec.graph.params
@@ -286,8 +290,10 @@ class Directional(Transforms):
         )
         outs = self._outputs(site, node)
         bars = dict(zip(wrt, outs[len(site.results) :], strict=True))
-        return Sequence(
-            tuple(self._structure(site.templates[1 + j], bars, site.starts[1 + j])[0] for j in range(len(primals)))
+        return self.conjugated(
+            Sequence(
+                tuple(self._structure(site.templates[1 + j], bars, site.starts[1 + j])[0] for j in range(len(primals)))
+            )
         )
 
     def _cotangent_sizes(self, site: Site) -> list[Node]:
@@ -310,7 +316,8 @@ class Directional(Transforms):
         places = [self._place(t.function, a, len(args), names) for a in chosen]
         site = self._site(t, args, keywords)
         for place in places:
-            self._differentiable(site.templates[1 + place], self._parameter_name(t.function, place, names))
+            what = self._parameter_name(t.function, place, names)
+            self._differentiable(site.templates[1 + place], what, t.holomorphic)
         wrt = tuple(dict.fromkeys(k for place in places for k in site.floats(place)))
         floats = [k for k, x in enumerate(site.results) if is_float(x)]
         params = site.spec.graph.params
@@ -341,8 +348,12 @@ class Directional(Transforms):
             parts = []
             for place in places:
                 value, _ = self._structure(site.templates[1 + place], row, site.starts[1 + place])
-                parts.append(self._plain(value, out))
+                parts.append(self._plain(self.conjugated(value), out))
             return (Sequence(tuple(parts)) if isinstance(t.argnums, tuple) else parts[0]), at + 1
+        if is_complex(out):
+            u, at = self._blocks(out.items[0], t, site, places, blocks, at)
+            v, at = self._blocks(out.items[1], t, site, places, blocks, at)
+            return self._of_complex(u, v, t), at
         if isinstance(out, Tree) and out.shape[0] in STRUCTURES:
             items = []
             for i in out.items:
@@ -351,11 +362,28 @@ class Directional(Transforms):
             return self._remade(out, tuple(items)), at
         return NONE, at + len(self.types(out))
 
+    def _of_complex(self, u: Value, v: Value, t) -> Value:
+        """The derivative of u + iv, from those of u and of v; by complex arguments f' = du/dx + i dv/dx."""
+        if isinstance(u, Leaf):
+            return Complex(u, v)
+        if isinstance(u, Complex):
+            if not t.holomorphic:
+                self.error(
+                    f"{t.kind} of complex results by complex arguments",
+                    "use holomorphic=True, or jvp and vjp where the function is not holomorphic",
+                )
+            return Complex(u.re, v.re)
+        if isinstance(u, (Sequence, Record, Mapping)):
+            return replace(u, items=tuple(self._of_complex(a, b, t) for a, b in zip(u.items, v.items, strict=True)))
+        return u
+
     def _plain(self, value: Value, out: Dyn) -> Value:
         """A derivative is a Python float where both the result and the argument are."""
         if isinstance(value, Leaf):
             scalar = not isinstance(value.type, Array)
             return Leaf(value.node, scalar and value.py and out.py, scalar and value.zero_d and out.zero_d)
+        if isinstance(value, Complex):
+            return Complex(self._plain(value.re, out), self._plain(value.im, out))
         if isinstance(value, (Sequence, Record, Mapping)):
             items = tuple(self._plain(i, out) for i in value.items)
             if isinstance(value, Sequence):
@@ -371,6 +399,8 @@ class Directional(Transforms):
             if not is_float(value.type) or value.known:
                 return value
             return Leaf(self.emit(control.stop_gradient, value.node), value.py, value.zero_d)
+        if isinstance(value, Complex):
+            return Complex(self._stopped(value.re), self._stopped(value.im))
         if isinstance(value, Sequence):
             return Sequence(tuple(map(self._stopped, value.items)), value.kind)
         if isinstance(value, Record):

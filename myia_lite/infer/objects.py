@@ -170,8 +170,8 @@ class Objects(Records):
         if isinstance(kind := getattr(obj, "__myia_transform__", None), str):
             return self.transform(kind, args, keywords)
         if hasattr(obj, "__myia_transformed__"):
-            kind, function, argnums, has_aux = obj.__myia_transformed__
-            return self.call(Transformed(kind, Static(function), argnums, has_aux), args, keywords)
+            kind, function, *options = obj.__myia_transformed__
+            return self.call(Transformed(kind, Static(function), *options), args, keywords)
         if obj is functools.partial:
             return Bound(args[0], tuple(args[1:]), keywords)
         if obj is getattr:

@@ -243,7 +243,7 @@ def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
         keys = tuple(k for k, _ in value.keywords)
         return ("bound", len(value.args), keys), (value.function, *value.args, *(v for _, v in value.keywords))
     if isinstance(value, Transformed):
-        return ("transformed", value.kind, value.argnums, value.has_aux), (value.function,)
+        return ("transformed", value.kind, value.argnums, value.has_aux, value.holomorphic), (value.function,)
     if isinstance(value, Slice):
         return ("slice",), (value.start, value.stop, value.step)
     if isinstance(value, Range):
@@ -282,7 +282,7 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
             n, keys = rest
             return Bound(items[0], items[1 : 1 + n], tuple(zip(keys, items[1 + n :], strict=True)))
         case "transformed":
-            return Transformed(rest[0], items[0], rest[1], rest[2])
+            return Transformed(rest[0], items[0], *rest[1:])
         case "slice":
             return Slice(*items)
         case "range":

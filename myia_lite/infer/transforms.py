@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import inspect
 import types
+from dataclasses import replace
 
 from ..ir import Scalar, Tuple, is_float
-from ..ops import control
+from ..ops import control, elementwise
 from .context import Diverged
-from .joins import End, several
+from .joins import End, is_complex, several
 from .objects import Objects
 from .templates import Dyn, Known, Template, Tree, Union, generalised
-from .values import NONE, Bound, Closure, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
+from .values import NONE, Bound, Closure, Complex, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
 
 class Transforms(Objects):
     """Calls of differentiated functions."""
 
     def transformed(self, kind: str, args, keywords) -> Value:
-        """`grad(f, argnums=0, has_aux=False)`, and others of the same parameters."""
+        """`grad(f, argnums=0, has_aux=False, holomorphic=False)`, and others of the same parameters."""
         signature = inspect.Signature(
             [
                 inspect.Parameter("function", inspect.Parameter.POSITIONAL_OR_KEYWORD),
                 inspect.Parameter("argnums", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.const(0)),
                 inspect.Parameter("has_aux", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.const(False)),
+                inspect.Parameter("holomorphic", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.const(False)),
             ]
         )
         try:
@@ -34,8 +36,8 @@ class Transforms(Objects):
         except TypeError as error:
             self.error(f"{kind}(): {error}", f"{kind}(f, argnums=0, has_aux=False)")
         bound.apply_defaults()
-        function, argnums, aux = bound.arguments.values()
-        return Transformed(kind, function, self._fixed(argnums), bool(self._fixed(aux)))
+        function, argnums, aux, holomorphic = bound.arguments.values()
+        return Transformed(kind, function, self._fixed(argnums), bool(self._fixed(aux)), bool(self._fixed(holomorphic)))
 
     def _fixed(self, value):
         if isinstance(value, Leaf) and value.known:
@@ -49,9 +51,7 @@ class Transforms(Objects):
     def call_transformed(self, t: Transformed, args, keywords) -> Value:
         function = t.function
         if several(function):
-            return self.over(
-                function, lambda f: self.call_transformed(Transformed(t.kind, f, t.argnums, t.has_aux), args, keywords)
-            )
+            return self.over(function, lambda f: self.call_transformed(replace(t, function=f), args, keywords))
         if t.kind not in ("grad", "value_and_grad"):
             return self.directional(t, args, keywords)
         names = [k for k, _ in keywords]
@@ -61,7 +61,7 @@ class Transforms(Objects):
         templates = [generalised(self.template(v), ("f32", "f64")) for v in values]
         for place in places:
             what = self._parameter_name(function, place, names)
-            self._differentiable(templates[1 + place], what)
+            self._differentiable(templates[1 + place], what, t.holomorphic)
         flat = [n for v, s in zip(values, templates, strict=True) for n in self.coerce(v, s)]
         starts, at = [], 0
         for s in templates:
@@ -92,7 +92,7 @@ class Transforms(Objects):
         grads = []
         for place in places:
             supply = iter(range(starts[1 + place], starts[1 + place] + len(self.types(templates[1 + place]))))
-            grads.append(self._gradient(templates[1 + place], supply, gradients, flat))
+            grads.append(self.conjugated(self._gradient(templates[1 + place], supply, gradients, flat)))
         gradient = Sequence(tuple(grads)) if isinstance(t.argnums, tuple) else grads[0]
         if t.kind == "value_and_grad":
             return Sequence((value, gradient))
@@ -117,7 +117,7 @@ class Transforms(Objects):
 
     def _number(self, value: Value) -> Value:
         """A result that is None on some paths: there, the gradient raises."""
-        if not isinstance(value, Leaf):
+        if not isinstance(value, (Leaf, Complex)):
             self.error(f"the function to be differentiated returned {self.template(value)}", "return a float")
         return value
 
@@ -137,8 +137,20 @@ class Transforms(Objects):
                     "return a tuple of the loss and the rest",
                 )
             result = result.items[0]
+        if t.holomorphic:
+            if not is_complex(result) or result.shape[1]:
+                self.error(
+                    f"with holomorphic=True the function must return one complex number, and it returns {result}",
+                    "return a complex number, or drop holomorphic=True",
+                )
+            return
         if isinstance(result, Dyn) and isinstance(result.type, Scalar) and is_float(result.type):
             return
+        if is_complex(result):
+            self.error(
+                f"the function to be differentiated must return one real float, and it returns {result}",
+                "return a real part or an absolute value, or use holomorphic=True for a complex derivative",
+            )
         remedy = "sum it up, or take one element"
         if isinstance(result, Dyn) and isinstance(result.type, Scalar):
             remedy = "convert the result: float(…)"
@@ -146,8 +158,10 @@ class Transforms(Objects):
             remedy = "return the loss alone, or use has_aux=True"
         self.error(f"the function to be differentiated must return one float, and it returns {result}", remedy)
 
-    def _differentiable(self, t: Template, what: str) -> None:
-        """Refuse an argument that is itself no float, array of floats or structure."""
+    def _differentiable(self, t: Template, what: str, holomorphic: bool = False) -> None:
+        """Refuse an argument that is itself no float, array of floats or structure; real floats, where `holomorphic`."""
+        if holomorphic and not _complex_throughout(t):
+            self.error(f"{what} is {t}: holomorphic=True is for complex arguments", "pass complex numbers")
         if isinstance(t, (Dyn, Known)):
             if not is_float(t.type):
                 self.error(
@@ -155,7 +169,7 @@ class Transforms(Objects):
                 )
         elif isinstance(t, Union):
             self.error(f"{what} is {t}: its structure is known at run time only", "differentiate in each case apart")
-        elif isinstance(t, Tree) and t.shape[0] not in ("sequence", "mapping", "record"):
+        elif isinstance(t, Tree) and t.shape[0] not in ("sequence", "mapping", "record", "complex"):
             self.error(f"{what} is {t}: a derivative is taken in floats", "pass floats, or choose others by argnums")
 
     def _gradient(self, t: Template, supply, gradients, flat) -> Value:
@@ -164,9 +178,11 @@ class Transforms(Objects):
             if k not in gradients:
                 return NONE
             return Leaf(gradients[k], t.py, t.zero_d)
-        if isinstance(t, Tree) and t.shape[0] in ("sequence", "mapping", "record"):
+        if isinstance(t, Tree) and t.shape[0] in ("sequence", "mapping", "record", "complex"):
             items = tuple(self._gradient(i, supply, gradients, flat) for i in t.items)
             kind = t.shape[0]
+            if kind == "complex":
+                return Complex(*items)
             if kind == "sequence":
                 return Sequence(items, t.shape[1])
             if kind == "record":
@@ -175,6 +191,14 @@ class Transforms(Objects):
         for _ in self.types(t):
             next(supply)
         return NONE
+
+    def conjugated(self, value: Value) -> Value:
+        """Complex cotangents, from the pair of those of the parts to JAX's convention or back: c - di for (c, d)."""
+        if isinstance(value, Complex):
+            return Complex(value.re, Leaf(self.emit(elementwise.neg, value.im.node), value.im.py, value.im.zero_d))
+        if isinstance(value, (Sequence, Record, Mapping)):
+            return replace(value, items=tuple(map(self.conjugated, value.items)))
+        return value
 
     # ---- which argument ----------------------------------------------------------------------------------------------
     def _place(self, function, argnum, count, names) -> int:
@@ -239,3 +263,11 @@ class Transforms(Objects):
         if isinstance(function, (Bound, Transformed)):
             return self._function_name(function.function)
         return "function"
+
+
+def _complex_throughout(t: Template) -> bool:
+    """Are there complex numbers in it, and no real ones?"""
+    if is_complex(t):
+        return True
+    inside = isinstance(t, Tree) and t.shape[0] in ("sequence", "mapping", "record") and t.items
+    return bool(inside) and all(map(_complex_throughout, t.items))

@@ -117,6 +117,7 @@ class Transformed(Value):
     function: Value
     argnums: Any
     has_aux: bool
+    holomorphic: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from ..values import Complex, Leaf, Mapping, Message, Record, Sequence, Slice, S
 
 TABLE: dict[object, object] = {}
 METHODS: dict[str, object] = {}  # name of an array method -> its elaborator's key
+COMPLEX_NAMES = (complex, np.complex128, np.complex64, "complex", "complex128", "complex64", "c16", "c8", "D", "F")
 COMPLEX: dict[object, object] = {}  # what of these means something for complex values (see `complexes`) -> the meaning
 
 
@@ -64,12 +65,11 @@ def holds_complex(v) -> bool:
 
 def is_complex_dtype(v) -> bool:
     """Is this a name of complex64 or complex128?"""
-    if not isinstance(v, Static) or not isinstance(v.value, (type, str, np.dtype)):
-        return False
-    try:
-        return np.dtype(v.value).kind == "c"
-    except TypeError:
-        return False
+    return isinstance(v, Static) and (
+        v.value in COMPLEX_NAMES
+        if isinstance(v.value, (type, str))
+        else isinstance(v.value, np.dtype) and v.value.kind == "c"
+    )
 
 
 def lookup(obj):
