@@ -12,6 +12,8 @@
 
 from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
 from .derivatives import (
+    CustomDerivative,
+    custom_derivative,
     hessian,
     hvp,
     jacfwd,
@@ -35,6 +37,7 @@ from .ir import (
 )
 
 __all__ = [
+    "CustomDerivative",
     "GradFunction",
     "MyiaAttributeError",
     "MyiaError",
@@ -45,6 +48,7 @@ __all__ = [
     "MyiaSyntaxError",
     "MyiaTypeError",
     "MyiaValueError",
+    "custom_derivative",
     "grad",
     "hessian",
     "hvp",

@@ -7,6 +7,7 @@ else; None in the place of a float means zero.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from .api import GradFunction, transformed
 from .infer import abstract, leaves, rebuild
 from .infer.templates import Dyn, Ident, Tree
-from .ir import is_float
+from .ir import MyiaTypeError, is_float
 
 NONE = Tree(("static", Ident(None)))
 STRUCTURES = ("sequence", "mapping", "record", "complex")
@@ -169,6 +170,56 @@ def stop_gradient(x):
     3.0
     """
     return copied(x)
+
+
+class CustomDerivative:
+    """A function whose derivatives are rules of its own; made by `custom_derivative`."""
+
+    def __init__(self, function: Callable):
+        if not callable(function):
+            raise MyiaTypeError(f"a {type(function).__name__} is no function", remedy="pass a function")
+        self.function = function
+        self.jvp_rule = self.fwd = self.bwd = None
+        self.__myia_custom__ = self
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args, **keywords):
+        return self.function(*args, **keywords)
+
+    def defjvp(self, rule: Callable) -> Callable:
+        """Set the rule of forward mode, `rule(primals, tangents) -> (value, tangent)`; returns it, for use as a decorator."""
+        self.jvp_rule = rule
+        return rule
+
+    def defvjp(self, fwd: Callable, bwd: Callable) -> None:
+        """Set the rule of reverse mode: `fwd(*args) -> (value, residuals)`, `bwd(residuals, cotangent) -> cotangents`."""
+        self.fwd, self.bwd = fwd, bwd
+
+
+def custom_derivative(function: Callable) -> CustomDerivative:
+    """A function with derivative rules of its own, in place of those that follow from its code.  Use it as a decorator.
+
+    `f.defjvp(rule)`: rule(primals, tangents) -> (value, tangent), with tuples of the arguments and of their tangents.
+    `f.defvjp(fwd, bwd)`: fwd(*args) -> (value, residuals), and bwd(residuals, cotangent) -> a tuple with the cotangent of
+    each argument.  Directions have None in the place of what is no float, and may have None for zero.
+    One rule is enough: the other mode is its transpose, if the rule is linear in the tangent (or cotangent), and an error
+    otherwise.  Rules are differentiated in turn where a higher order is asked for.
+
+    Raises MyiaTypeError where a rule is missing or does not fit, or where what f captures is differentiated.
+
+    >>> import math
+    >>> from myia_lite import custom_derivative, grad
+    >>> @custom_derivative
+    ... def log1pexp(x):
+    ...     return math.log(1.0 + math.exp(x))
+    >>> @log1pexp.defjvp
+    ... def rule(primals, tangents):
+    ...     (x,), (x_dot,) = primals, tangents
+    ...     return log1pexp(x), x_dot / (1.0 + math.exp(-x))
+    >>> grad(log1pexp)(0.0)
+    0.5
+    """
+    return CustomDerivative(function)
 
 
 jvp.__myia_transform__ = "jvp"  # what inference calls them

@@ -44,6 +44,7 @@ NO_VALUE = SURFACE | {
     "grad": "expanded by ad",
     "jvp": "expanded by ad",
     "stop_gradient": "removed by ad",
+    "custom": "made a call by ad",
 }
 NO_DERIVATIVE_RULE = {
     "call": "ad makes the reverse of the callee",
@@ -59,6 +60,7 @@ NO_DERIVATIVE_RULE = {
     "stack_pop": "ad: its pullback is stack_push",
     "grad": "ad expands the inner one first",
     "jvp": "ad expands the inner one first",
+    "custom": "ad: the program gives its rules",
 }
 
 TYPED = [p for name, p in PRIMITIVES.items() if name not in SURFACE]

@@ -1,4 +1,4 @@
-"""Replaces the `grad` and `jvp` nodes of a program, innermost first."""
+"""Replaces the `grad` and `jvp` nodes of a program, innermost first; then `custom` nodes and `stop_gradient`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..ir import Graph, callees, reachable
 from ..ops.control import call, stop_gradient
+from .custom import settle
 from .forward import Forward
 from .reverse import Reverse, substitute
 
@@ -32,9 +33,14 @@ def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
                     key = n.op, n.graphs[0], tuple(n.attrs.items())
                     if key not in done:
                         done[key] = simplify(transforms[n.op.name](simplify(key[1]), **n.attrs))
+                        visit(done[key])  # a rule of the user may have been transposed
                     n.op, n.attrs, n.graphs = call, {}, (done[key],)
 
     visit(entry)
+    for g in reachable(entry):
+        for h in g.nested():
+            for n in h.nodes:
+                settle(n)
     for g in reachable(entry):
         go_on(g)
     return entry

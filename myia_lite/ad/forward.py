@@ -35,8 +35,9 @@ from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len,
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, gt
 from .activity import Activity
-from .reverse import bind_results, element_types, elements, prune
-from .tangent import Path, differentiable, leaves, pack, part, tangent, type_at, unpack, zero
+from .custom import Custom
+from .reverse import bind_results, prune
+from .tangent import Path, differentiable, element_types, elements, leaves, pack, part, tangent, type_at, unpack, zero
 
 Leaf = tuple[Node, Path]
 TAILS = frozenset({"switch", "case", "loop", "recur", "call"})
@@ -183,8 +184,7 @@ class Dual:
         args = [self.env.node(a) for a in n.args]
         if op.linear is not None:  # before the primal, which may consume what a zero takes its size from
             dots = [
-                self.given(a) if in_positions(k, op.linear) else b
-                for k, (a, b) in enumerate(zip(n.args, args, strict=True))
+                self.given(a) if op.is_linear_in(k) else b for k, (a, b) in enumerate(zip(n.args, args, strict=True))
             ]
             y_dot = op(*dots, **n.attrs)
             self.env.apply(n, into)
@@ -329,16 +329,21 @@ class Dual:
         self.region(h, new, paths, out)
         return current().emit(loop, *map(self.env.node, n.args), *start, graphs=(new,), type=out, span=n.span)
 
+    def dual_custom(self, n, into):
+        """By the rule that the user gave."""
+        if not any(map(self.varies, n.args)):
+            self.env.apply(n, into)
+            return
+        c = Custom(n)
+        c.check(self.varies)
+        results, dots = c.push([self.env.node(a) for a in n.args], [self.given(n.args[k]) for k in c.wrt])
+        self.env.nodes[n] = tuple_of(*results) if isinstance(n.type, Tuple) else results[0]
+        for k, dot in zip(c.floats, dots, strict=True):
+            self.dots[n, c.path(k)] = dot
+
     def dual_call(self, n, into, paths):
         (f,) = n.graphs
         mask = tuple((k, p) for k, a in enumerate(n.args) for p, _ in leaves(a.type) if self.dot(a, p) is not None)
         new = self.forward.dual(f, mask, tuple(paths))
         dots = [self.dot(n.args[k], p) for k, p in mask]
         return current().emit(call, *map(self.env.node, n.args), *dots, graphs=(new,), span=n.span)
-
-
-def in_positions(k: int, positions: tuple) -> bool:
-    """Is argument k among them?  `...` stands for all after the last one named."""
-    if positions[-1] is ...:
-        return k in positions or k > positions[-2]
-    return k in positions

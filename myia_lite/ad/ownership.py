@@ -37,6 +37,9 @@ def _escaping(f: Graph, assumed) -> set[int]:
             if n.op.name in HOLDS:
                 for a in n.args:
                     escape(a)
+            if n.op.name == "custom":
+                for a in n.args:
+                    escape(a)
             if n.op.name in ("call", "grad"):
                 keep = borrowed(n.graphs[0], assumed)
                 for k, a in enumerate(n.args):

@@ -42,14 +42,42 @@ from ..ir import (
     free_variables,
 )
 from ..ops.arrays import dim, reduce_sum
-from ..ops.control import call, case, get, guard, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
+from ..ops.control import (
+    call,
+    case,
+    get,
+    guard,
+    loop,
+    make,
+    raise_,
+    recur,
+    stack_len,
+    stack_new,
+    stack_pop,
+    stack_push,
+    switch,
+)
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, eq, gt, mul
 from .activity import Activity
+from .custom import Custom, zeros_like
 from .ownership import borrowed
 from .saving import min_cut, recomputation
 from .sites import Site, inside, sites
-from .tangent import Path, Sums, differentiable, leaves, pack, part, tangent, type_at, unpack, zero
+from .tangent import (
+    Path,
+    Sums,
+    differentiable,
+    element_types,
+    elements,
+    leaves,
+    pack,
+    part,
+    tangent,
+    type_at,
+    unpack,
+    zero,
+)
 
 Leaf = tuple[Node, Path]
 
@@ -700,6 +728,23 @@ class Body:
             else:
                 adjoints.add(leaf, get(back, index=j))
 
+    # ---- rules that the user gave
+    def back_custom(self, scope, n, bars, adjoints):
+        c = Custom(n)
+        c.check(self.active.any)
+        start = self.value(scope, n) if len(bars) < len(c.floats) else None
+        given = [bars[c.path(k)] if c.path(k) in bars else zeros_like(part(start, c.path(k))) for k in c.floats]
+        types = c.residual_types()
+        if "bwd" in c.graphs:
+            self.plans.setdefault(n, [CustomPlan(c)])
+            self.residuals.update({("res", n, j): t for j, t in enumerate(types)})
+            saved = [self.value(scope, ("res", n, j)) for j in range(len(types))]
+            out = c.pull(saved, [self.value(scope, a) for a in c.extras], given)
+        else:
+            out = c.transposed([self.value(scope, a) for a in n.args], given)
+        for k, bar in zip(c.wrt, out, strict=True):
+            self.give(adjoints, n.args[k], (), bar)
+
     # ---- the forward pass
     def forward(self, nodes, into: Graph, env: Clone) -> None:
         """Copy `nodes` into `into`; nodes with a plan also make their residuals."""
@@ -850,6 +895,20 @@ class LoopPlan:
 
 
 @dataclass(eq=False)
+class CustomPlan:
+    """The user's forward function in the place of the function itself."""
+
+    custom: Custom
+
+    @staticmethod
+    def forward(body: Body, n: Apply, plans: list[CustomPlan], into: Graph, env: Clone) -> None:
+        with Builder(into):
+            results, saved = plans[0].custom.forward([env.node(a) for a in n.args])
+            env.nodes[n] = tuple_of(*results) if isinstance(n.type, Tuple) else results[0]
+            env.nodes.update({("res", n, j): r for j, r in enumerate(saved)})
+
+
+@dataclass(eq=False)
 class CallPlan:
     """What one backward pass over a call reads of it."""
 
@@ -874,15 +933,6 @@ class Forward(Clone):
 
 
 # ---- helpers on graphs
-def element_types(t) -> tuple:
-    return t.elems if isinstance(t, Tuple) else (t,)
-
-
-def elements(n: Node) -> list[Node]:
-    """The results that a node stands for."""
-    return [part(n, (k,)) for k in range(len(n.type.elems))] if isinstance(n.type, Tuple) else [n]
-
-
 def bind_results(env: Clone, n: Apply, both: Node) -> int:
     """The first results of `both` are those of `n`; how many they are."""
     count = len(element_types(n.type))

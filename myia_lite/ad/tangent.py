@@ -23,7 +23,20 @@ from ..ir import (
     current,
 )
 from ..ops.arrays import broadcast
-from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len, stack_new, stack_pop, stack_push, switch
+from ..ops.control import (
+    call,
+    case,
+    get,
+    loop,
+    make,
+    raise_,
+    recur,
+    stack_len,
+    stack_new,
+    stack_pop,
+    stack_push,
+    switch,
+)
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, eq
 
@@ -70,6 +83,15 @@ def part(n: Node, path: Path) -> Node:
     for k in path:
         n = n.args[k] if isinstance(n, Apply) and n.op is tuple_of else get(n, index=k)
     return n
+
+
+def element_types(t) -> tuple:
+    return t.elems if isinstance(t, Tuple) else (t,)
+
+
+def elements(n: Node) -> list[Node]:
+    """The results that a node stands for."""
+    return [part(n, (k,)) for k in range(len(n.type.elems))] if isinstance(n.type, Tuple) else [n]
 
 
 def type_at(t: Type, path: Path) -> Type:

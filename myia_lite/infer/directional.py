@@ -182,7 +182,7 @@ class Directional(Transforms):
 
     # ---- directions --------------------------------------------------------------------------------------------------
     def _direction(
-        self, t: Template, value: Value, primal: list[Node], at: int, what: str, found: dict[int, Node]
+        self, t: Template, value: Value, primal: list, at: int, what: str, found: dict[int, Node]
     ) -> int:
         """Note in `found` the leaves of a direction of a value of template `t`, whose leaves are `primal`."""
         count = len(self.types(t))
@@ -216,7 +216,7 @@ class Directional(Transforms):
         fits = isinstance(value, (Sequence, Record)) and len(value.items) == len(t.items)
         return value.items if fits else None
 
-    def _direction_leaf(self, t: Dyn, value: Value, primal: Node, what: str) -> Node:
+    def _direction_leaf(self, t: Dyn, value: Value, primal: Node | None, what: str) -> Node:
         wrong = not isinstance(value, Leaf) or isinstance(value.type, Array) != isinstance(t.type, Array)
         if not wrong and isinstance(t.type, Array):
             wrong = value.type.rank != t.type.rank or value.type.dtype != t.type.dtype
@@ -230,6 +230,8 @@ class Directional(Transforms):
                 self.error(f"{what} is a bool where the value is {t}", "pass a float")
             return library.convert(self, value, t.type.dtype, t.py).node
         self.use([value.node])
+        if primal is None:  # the caller compares the sizes
+            return value.node
         for axis, (a, b) in enumerate(zip(value.type.shape, t.type.shape, strict=True)):
             if a is None or b is None:
                 m, n = (self.emit(arrays.dim, x, axis=axis) for x in (value.node, primal))

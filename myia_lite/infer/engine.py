@@ -12,11 +12,12 @@ from typing import Any
 from ..ir import Graph, Node, Parameter, reachable
 from ..ops import control
 from .abstract import Tagged, returnable
-from .directional import Directional
+from .customs import Customs
 from .joins import End, several
 from .templates import Template, Tree, Union, parts
 from .values import Leaf, Static, Value
 
+CALLS = (control.call, control.grad, control.jvp, control.custom)
 NESTING = 20_000  # frames of the walk: each call under way takes some twenty
 
 
@@ -69,7 +70,7 @@ def infer(
         return Engine(error_model, parse).program(function, tuple(arguments), tuple(keywords))
 
 
-class Engine(Directional):
+class Engine(Customs):
     """All of inference."""
 
     def program(self, function, arguments, keywords) -> Inferred:
@@ -203,23 +204,25 @@ class Engine(Directional):
                 for used in (*(a for n in inner.nodes for a in n.args), inner.result):
                     if used in places:
                         needs[g][used] = None
-                calls[g] += [n for n in inner.nodes if n.op in (control.call, control.grad, control.jvp)]
+                calls[g] += [n for n in inner.nodes if n.op in CALLS]
         grown = True
         while grown:
             grown = False
             for g in graphs:
                 for n in calls[g]:
-                    for p in needs[n.graphs[0]]:
-                        if p not in needs[g]:
-                            needs[g][p] = None
-                            grown = True
+                    alike = [g, *n.graphs] if n.op is control.custom else [g]  # a function and its rules take the same
+                    for p in [p for h in n.graphs for p in needs[h]]:
+                        for h in alike:
+                            if p not in needs[h]:
+                                needs[h][p] = None
+                                grown = True
         for g in graphs:
-            own = {p: g.parameter(p.type, p.name, p.span) for p in needs[g]}
+            own = {p: g.parameter(p.type, p.name, p.span) for p in places if p in needs[g]}
             for inner in g.nested():
                 for n in inner.nodes:
                     n.args = tuple(own.get(a, a) for a in n.args)
                 inner.result = own.get(inner.result, inner.result)
             for n in calls[g]:
                 end = len(n.args) - control.given(n)
-                n.args = (*n.args[:end], *(own[p] for p in needs[n.graphs[0]]), *n.args[end:])
-        return tuple(places[p] for p in needs[entry])
+                n.args = (*n.args[:end], *(own[p] for p in places if p in needs[n.graphs[0]]), *n.args[end:])
+        return tuple(obj for p, obj in places.items() if p in needs[entry])

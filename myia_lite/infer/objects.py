@@ -169,6 +169,8 @@ class Objects(Records):
             return self._replaced(args, keywords)
         if isinstance(kind := getattr(obj, "__myia_transform__", None), str):
             return self.transform(kind, args, keywords)
+        if (custom := getattr(obj, "__myia_custom__", None)) is not None and not isinstance(obj, type):
+            return self.custom(custom, args, keywords)
         if hasattr(obj, "__myia_transformed__"):
             kind, function, *options = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), *options), args, keywords)

@@ -164,6 +164,12 @@ class Primitive:
 
         return current().emit(self, *args, **attrs)
 
+    def is_linear_in(self, k: int) -> bool:
+        """Is argument k one of those in which it is linear together?"""
+        if self.linear is None or self.linear[-1] is not ...:
+            return self.linear is not None and k in self.linear
+        return k in self.linear or k > self.linear[-2]
+
     def __repr__(self):
         return self.name
 

@@ -47,10 +47,10 @@ class Program:
             g = todo.pop()
             if g not in copies:
                 copies[g] = copy(g)
-                todo += [n.graphs[0] for n in called(copies[g])]
+                todo += [h for n in called(copies[g]) for h in n.graphs]
         for g in copies.values():
             for n in called(g):
-                n.graphs = (copies.get(n.graphs[0], n.graphs[0]),)
+                n.graphs = tuple(copies.get(h, h) for h in n.graphs)
         self.entry, self.own = copies[self.entry], True
 
     def each(self, name: str, transform) -> None:

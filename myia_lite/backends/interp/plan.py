@@ -102,7 +102,7 @@ class Plan:
         if n.op.value is None and n.op.name not in CONTROL:
             reason = (
                 "ad has not run"
-                if n.op.name in ("grad", "jvp")
+                if n.op.name in ("grad", "jvp", "custom", "stop_gradient")
                 else "inference has not run"
                 if n.type is None
                 else "it has no value"
