@@ -11,6 +11,7 @@
 """
 
 from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
+from .check import check_grads
 from .derivatives import (
     CustomDerivative,
     custom_derivative,
@@ -48,6 +49,7 @@ __all__ = [
     "MyiaSyntaxError",
     "MyiaTypeError",
     "MyiaValueError",
+    "check_grads",
     "custom_derivative",
     "grad",
     "hessian",
