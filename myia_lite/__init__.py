@@ -36,6 +36,7 @@ from .ir import (
     MyiaTypeError,
     MyiaValueError,
 )
+from .sparse import sparse_hessian, sparse_jacobian
 
 __all__ = [
     "CustomDerivative",
@@ -60,6 +61,8 @@ __all__ = [
     "jvp",
     "linearize",
     "myia",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stop_gradient",
     "value_and_grad",
     "value_and_jacobian",

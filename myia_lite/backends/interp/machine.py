@@ -97,7 +97,7 @@ def fetch(step: Step, env: dict) -> list:
 def apply(step: Step, env: dict) -> None:
     node, args = step.node, fetch(step, env)
     # two references are the list's and this call's own: nobody else can see the array
-    if node.op.in_place and isinstance(args[0], np.ndarray) and sys.getrefcount(args[0]) <= 2:
+    if node.op.in_place and sys.getrefcount(args[0]) <= 2:
         value = step.value(*args, own=True, **node.attrs)
     else:
         value = step.value(*args, **node.attrs)

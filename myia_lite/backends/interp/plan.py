@@ -64,9 +64,13 @@ class Block:
 
 
 class Plan:
-    """The blocks of all closed graphs that `entry` reaches."""
+    """The blocks of all closed graphs that `entry` reaches.
 
-    def __init__(self, entry: Graph):
+    `meaning` of a node is what computes its value from those of its arguments; None leaves it to the machine.
+    """
+
+    def __init__(self, entry: Graph, meaning: Callable[[Apply], Callable | None] = lambda n: n.op.value):
+        self.meaning = meaning
         self.literals: dict[Constant, Literal] = {}
         self.blocks = {g: Block(g) for g in reachable(entry)}
         for block in self.blocks.values():
@@ -127,4 +131,4 @@ class Plan:
             blocks = (self.blocks[n.graphs[0]],)
         used = {a for a in n.args if not isinstance(a, Constant)}
         args = tuple(map(self.operand, n.args))
-        return Step(n, n.op.name, args, n.op.value, tuple(used - live), kept, blocks, after), live | used
+        return Step(n, n.op.name, args, self.meaning(n), tuple(used - live), kept, blocks, after), live | used

@@ -1,0 +1,327 @@
+"""Sparse Jacobians and Hessians: the pattern from the program, and a pass for each colour of its columns or rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .ad.colouring import jacobian_colouring, star_colouring
+from .ad.sparsity import Dependence, Tracked
+from .api import GradFunction, MyiaFunction, differentiated, grad, still_current, with_room
+from .backends import exception
+from .backends.interp.machine import execute, flat
+from .backends.interp.plan import Plan, as_value
+from .derivatives import _at, float_part
+from .infer import abstract, leaves, rebuild
+from .ir import MyiaTypeError, MyiaValueError, is_float
+from .opt import optimise
+
+
+def sparse_jacobian(f: Callable, argnums: int | str | tuple = 0) -> SparseJacobian:
+    """The Jacobian of f as a SciPy sparse matrix (`csr_array`): a function of the same arguments.
+
+    A row for each float in the result of f, a column for each float in the arguments `argnums`: the leaves of a
+    structure one after the other, arrays in row-major order.  Elements that can be other than zero are stored, also
+    where they happen to be zero, so that the pattern stays the same from point to point.
+
+    The pattern is found by running the program on sets of input indexes, not by trying numbers.  Columns that share no
+    row go together in one pass of forward mode, rows that share no column in one of reverse mode, whatever makes fewer
+    passes: a banded or a block diagonal Jacobian takes as many passes as a row has elements, however large it is.
+    Where the inputs have no say in branches and indexes the pattern is kept for later calls.
+
+    `.pattern(*args)` is the pattern alone, `.passes(*args)` the numbers of forward and of reverse passes.
+
+    Raises MyiaTypeError where an argument to differentiate by has no floats.
+    Source: Gebremedhin, Manne and Pothen, "What color is your Jacobian?" (SIAM Review 2005).
+
+    >>> import numpy as np
+    >>> from myia_lite import sparse_jacobian
+    >>> jacobian = sparse_jacobian(lambda x: x[1:] * x[:-1])
+    >>> x = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> jacobian(x).toarray()
+    array([[2., 1., 0., 0.],
+           [0., 3., 2., 0.],
+           [0., 0., 4., 3.]])
+    >>> jacobian.passes(x)
+    (2, 0)
+    """
+    return SparseJacobian(f, argnums)
+
+
+def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian:
+    """The second derivatives of f, which returns one float, as a symmetric SciPy sparse matrix (`csr_array`).
+
+    Rows and columns are the floats in the arguments `argnums`, as for `sparse_jacobian`.  The pattern is that of the
+    gradient's program.  Each pass is a product of the Hessian with a vector, forward over reverse mode; a star
+    colouring reads each element in one of the two places where it stands.  A diagonal Hessian takes one pass, an arrow
+    two.
+
+    Raises MyiaTypeError where f does not return one float, or an argument to differentiate by has no floats.
+
+    >>> import numpy as np
+    >>> from myia_lite import sparse_hessian
+    >>> def rosenbrock(x):
+    ...     return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+    >>> hessian = sparse_hessian(rosenbrock)
+    >>> hessian(np.zeros(4)).toarray()
+    array([[  2.,   0.,   0.,   0.],
+           [  0., 202.,   0.,   0.],
+           [  0.,   0., 202.,   0.],
+           [  0.,   0.,   0., 200.]])
+    >>> hessian(np.zeros(4)).nnz, hessian.passes(np.zeros(1000))
+    (10, (3, 0))
+    """
+    return SparseHessian(f, argnums)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One derivative along `seed`: element k of the matrix, for k in `elements`, is the number at `reads` in it."""
+
+    reverse: bool
+    seed: np.ndarray
+    elements: np.ndarray
+    reads: np.ndarray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The pattern at a point, how to fill it, and what has to be the same for it to hold at another point."""
+
+    pattern: sparse.csr_array
+    passes: tuple[Pass, ...]
+    value: Any  # the floats of the result, for the structure of cotangents
+    given: list | None  # the leaves that are no inputs; None where the inputs decide on the pattern too
+
+    def holds(self, given: list) -> bool:
+        return self.given is not None and all(map(np.array_equal, self.given, given))
+
+
+class SparseJacobian:
+    """What `sparse_jacobian` makes.  Calls are safe from several threads at once."""
+
+    def __init__(self, f: Callable, argnums: int | str | tuple):
+        self._function, self._argnums = self._differentiate(f, argnums), argnums
+        self._names = _parameters(f)
+        self._value: GradFunction = _at("value", self._function, False)
+        self._analyses: dict[Any, _Analysis] = {}
+
+    def _differentiate(self, f, argnums) -> Callable:
+        """The function whose first derivatives these are."""
+        return f
+
+    def __call__(self, *args, **keywords) -> sparse.csr_array:
+        args, wrt = self._bind(args, keywords)
+        layout = self._layout(args, wrt)
+        seeds = _Seeds([args[k] for k in wrt])
+        data = np.zeros(layout.pattern.nnz, seeds.dtype)
+        for p in layout.passes:
+            along = self._reverse(args, wrt, p.seed, layout) if p.reverse else self._forward(args, wrt, p.seed, seeds)
+            data[p.elements] = along[p.reads]
+        p = layout.pattern
+        return sparse.csr_array((data, p.indices, p.indptr), shape=p.shape, copy=True)
+
+    def pattern(self, *args, **keywords) -> sparse.csr_array:
+        """Where the matrix may be other than zero, as bools."""
+        return self._layout(*self._bind(args, keywords)).pattern.copy()
+
+    def passes(self, *args, **keywords) -> tuple[int, int]:
+        """How many forward passes the matrix takes, and how many reverse ones."""
+        passes = self._layout(*self._bind(args, keywords)).passes
+        return sum(not p.reverse for p in passes), sum(p.reverse for p in passes)
+
+    # ---- arguments
+    def _bind(self, args, keywords) -> tuple[tuple, tuple[int, ...]]:
+        """All arguments by position, and the positions of those to differentiate by."""
+        if keywords:
+            if self._names is None or not set(keywords) <= set(self._names[len(args) :]):
+                raise MyiaTypeError("keyword arguments that the function does not name", remedy="pass them by position")
+            missing = [n for n in self._names[len(args) : len(args) + len(keywords)] if n not in keywords]
+            if missing:
+                raise MyiaTypeError(f"no argument {missing[0]}, but later ones", remedy=f"pass {missing[0]} too")
+            args = (*args, *(keywords[n] for n in self._names[len(args) : len(args) + len(keywords)]))
+        wrt = []
+        for a in self._argnums if isinstance(self._argnums, tuple) else (self._argnums,):
+            k = self._names.index(a) if isinstance(a, str) and self._names is not None and a in self._names else a
+            if not isinstance(k, int) or isinstance(k, bool) or not -len(args) <= k < len(args):
+                message = f"argnums is {self._argnums!r}, of {len(args)} arguments"
+                raise MyiaValueError(message, remedy="an index or a name")
+            k %= len(args)
+            if k in wrt:
+                raise MyiaValueError(f"argnums is {self._argnums!r}: argument {k} twice", remedy="give each once")
+            if not leaves(part := float_part(args[k]), abstract(part)):
+                raise MyiaTypeError(f"argument {k} has no floats to differentiate by", remedy="pass it as floats")
+            wrt.append(k)
+        return args, tuple(wrt)
+
+    def _layout(self, args, wrt) -> Layout:
+        signature = self._value._signature(args, {})
+        analysis = self._analyses.get(signature)
+        if analysis is None or not analysis.current():
+            analysis = self._analyses[signature] = with_room(_Analysis, self._value, signature)
+        return analysis.layout(args, wrt, self._prepare)
+
+    def _prepare(self, pattern: sparse.csr_array) -> tuple[sparse.csr_array, list[Pass]]:
+        """The pattern, as small as it is known to be, and how to fill it."""
+        split = jacobian_colouring(pattern)
+        rows, columns = _places(pattern)
+        by_row = split.by_row(rows, columns)
+        forward = _groups(np.where(by_row, -1, split.columns[columns]))
+        reverse = _groups(np.where(by_row, split.rows[rows], -1))
+        return pattern, [
+            *(Pass(False, split.columns == k, e, rows[e]) for k, e in forward),
+            *(Pass(True, split.rows == k, e, columns[e]) for k, e in reverse),
+        ]
+
+    # ---- passes
+    def _forward(self, args, wrt, seed, seeds):
+        tangents: list[Any] = [None] * len(args)
+        for k, tangent in zip(wrt, seeds.structured(seed), strict=True):
+            tangents[k] = tangent
+        _, tangent = _at("jvp", self._function, False)(args, tuple(tangents))
+        return _vector(tangent)
+
+    def _reverse(self, args, wrt, seed, layout):
+        (cotangent,) = _Seeds([layout.value]).structured(seed)
+        cotangents = _at("pullback", self._function, False)(args, cotangent)
+        return _vector(tuple(cotangents[k] for k in wrt))
+
+
+class SparseHessian(SparseJacobian):
+    """What `sparse_hessian` makes."""
+
+    def _differentiate(self, f, argnums):
+        return grad(f, argnums)
+
+    def _prepare(self, pattern):
+        pattern = sorted_rows(pattern * pattern.T)  # what is zero on one side of the diagonal is so on the other
+        colours = star_colouring(pattern)
+        rows, columns = _places(pattern)
+        # column j gives (i, j) where no other element of row i has j's colour; elsewhere column i gives it
+        place = rows * (colours.max(initial=0) + 1) + colours[columns]
+        _, same, times = np.unique(place, return_inverse=True, return_counts=True)
+        alone = (times == 1)[same.reshape(-1)]
+        order = np.lexsort((rows, columns))  # of the transposed elements
+        mirrored = np.empty_like(order)
+        mirrored[order] = np.arange(len(order))
+        # an element and its mirror image are read in one place, so that the result is symmetric to the last bit
+        here = np.where(alone & alone[mirrored], rows <= columns, alone)
+        across = np.where(here, colours[columns], colours[rows])
+        reads = np.where(here, rows, columns)
+        return pattern, [Pass(False, colours == k, e, reads[e]) for k, e in _groups(across)]
+
+
+class _Analysis:
+    """The program for one signature of the arguments, and its last layout."""
+
+    def __init__(self, value: GradFunction, signature):
+        self.inferred = value._infer(*signature)
+        self.graph = optimise(differentiated(self.inferred.graph))
+        self.current, _ = still_current(self.inferred.dependencies)
+        self.last: dict[tuple[int, ...], Layout] = {}
+
+    def layout(self, args, wrt, prepare) -> Layout:
+        values, owners = [], []
+        for k, (a, t) in enumerate(zip(args, self.inferred.arguments, strict=True)):
+            values += leaves(a, t)
+            owners += [k] * (len(values) - len(owners))
+        values += self.inferred.captured
+        floats = [k for k in range(len(owners)) if is_float(self.graph.params[k].type)]
+        inputs = [k for w in wrt for k in floats if owners[k] == w]
+        given = [np.asarray(v) for k, v in enumerate(values) if k not in inputs]
+        last = self.last.get(wrt)
+        if last is None or not last.holds(given):
+            last = self.last[wrt] = self._find(values, inputs, [v.copy() for v in given], prepare)
+        return last
+
+    def _find(self, values, inputs, given, prepare) -> Layout:
+        graph = self.graph
+        held = [as_value(v, p.type) for v, p in zip(values, graph.params, strict=True)]
+        dependence = Dependence(sum(np.size(held[k]) for k in inputs))
+        for k in inputs:
+            held[k] = dependence.input(held[k], graph.params[k].type)
+
+        def meaning(n):
+            return _raising(n) if n.op.name in ("guard", "raise") else dependence.meaning(n)
+
+        with np.errstate(all="ignore"):
+            results = flat(execute(Plan(graph, meaning).entry, list(held)), graph.result_type)
+        types = graph.result_type.elems if hasattr(graph.result_type, "elems") else (graph.result_type,)
+        floats = [r for r, t in zip(results, types, strict=True) if is_float(t)]
+        pattern, passes = prepare(sorted_rows(dependence.pattern(floats)))
+        value = rebuild(self.inferred.result, [r.value if isinstance(r, Tracked) else r for r in results])
+        return Layout(pattern, tuple(passes), float_part(value), None if dependence.branched else given)
+
+
+def sorted_rows(pattern) -> sparse.csr_array:
+    pattern = sparse.csr_array(pattern)
+    pattern.sort_indices()
+    return pattern
+
+
+def _raising(n):
+    """A guard, or a raise, on tracked values: no branch on the inputs, for the passes check it again."""
+
+    def run(*args, **attrs):
+        plain = [a.value if isinstance(a, Tracked) else a for a in args]
+        if n.op.name == "guard" and plain.pop(0):
+            return ()
+        raise exception(n.attrs, [v.item() if hasattr(v, "item") else v for v in plain], n.span)
+
+    return run
+
+
+class _Seeds:
+    """From vectors to values of the structure of these, their float leaves one after the other."""
+
+    def __init__(self, values: list):
+        self.parts = [float_part(v) for v in values]
+        self.templates = list(map(abstract, self.parts))
+        self.leaves = [leaves(v, t) for v, t in zip(self.parts, self.templates, strict=True)]
+        self.dtype = np.result_type(np.float32, *(np.asarray(v).dtype for vs in self.leaves for v in vs))
+
+    def structured(self, vector) -> list:
+        out, at = [], 0
+        for t, vs in zip(self.templates, self.leaves, strict=True):
+            pieces = []
+            for v in vs:
+                piece = vector[at : at + np.size(v)].astype(np.asarray(v).dtype).reshape(np.shape(v))
+                pieces.append(piece if piece.ndim else piece[()])
+                at += np.size(v)
+            out.append(rebuild(t, pieces))
+        return out
+
+
+def _vector(value) -> np.ndarray:
+    """The floats in a tangent or cotangent, one after the other."""
+    parts = [np.reshape(v, -1) for v in leaves(value, abstract(value))]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _places(pattern):
+    """Row and column of each element."""
+    return np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr)), pattern.indices
+
+
+def _groups(colours):
+    """(colour, the elements that have it) for each colour from 0 on."""
+    order = np.argsort(colours, kind="stable")
+    count = int(colours.max(initial=-1)) + 1
+    edges = np.searchsorted(colours[order], np.arange(count + 1))
+    return [(k, order[edges[k] : edges[k + 1]]) for k in range(count)]
+
+
+def _parameters(f) -> tuple[str, ...] | None:
+    """The names of the positional parameters, where they are known."""
+    while isinstance(f, GradFunction):
+        f = f.__myia_transformed__[1]
+    try:
+        found = inspect.signature(f._function if isinstance(f, MyiaFunction) else f).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return tuple(p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
