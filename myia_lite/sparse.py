@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +14,11 @@ from scipy import sparse
 
 from .ad.colouring import jacobian_colouring, star_colouring
 from .ad.sparsity import Dependence, Tracked
-from .api import GradFunction, MyiaFunction, differentiated, grad, still_current, with_room
+from .api import GradFunction, MyiaFunction, differentiated, grad, still_current, transformed, with_room
 from .backends import exception
 from .backends.interp.machine import execute, flat
 from .backends.interp.plan import Plan, as_value
-from .derivatives import _at, float_part
+from .derivatives import float_part
 from .infer import abstract, leaves, rebuild
 from .ir import MyiaTypeError, MyiaValueError, is_float
 from .opt import optimise
@@ -50,7 +52,7 @@ def sparse_jacobian(f: Callable, argnums: int | str | tuple = 0) -> SparseJacobi
     >>> jacobian.passes(x)
     (2, 0)
     """
-    return SparseJacobian(f, argnums)
+    return _kept(SparseJacobian, f, argnums)
 
 
 def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian:
@@ -76,7 +78,18 @@ def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian
     >>> hessian(np.zeros(4)).nnz, hessian.passes(np.zeros(1000))
     (10, (3, 0))
     """
-    return SparseHessian(f, argnums)
+    return _kept(SparseHessian, f, argnums)
+
+
+def _kept(kind: type, f: Callable, argnums):
+    """The same object for the same function, so that its programs and patterns are found again."""
+    keep = isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction))
+    return (_made if keep else _made.__wrapped__)(kind, f, argnums)
+
+
+@functools.lru_cache(128)
+def _made(kind, f, argnums):
+    return kind(f, argnums)
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,9 @@ class SparseJacobian:
     def __init__(self, f: Callable, argnums: int | str | tuple):
         self._function, self._argnums = self._differentiate(f, argnums), argnums
         self._names = _parameters(f)
-        self._value: GradFunction = _at("value", self._function, False)
+        self._value, self._jvp, self._pullback = (
+            transformed(kind, self._function) for kind in ("value", "jvp", "pullback")
+        )
         self._analyses: dict[Any, _Analysis] = {}
 
     def _differentiate(self, f, argnums) -> Callable:
@@ -183,12 +198,12 @@ class SparseJacobian:
         tangents: list[Any] = [None] * len(args)
         for k, tangent in zip(wrt, seeds.structured(seed), strict=True):
             tangents[k] = tangent
-        _, tangent = _at("jvp", self._function, False)(args, tuple(tangents))
+        _, tangent = self._jvp(args, tuple(tangents))
         return _vector(tangent)
 
     def _reverse(self, args, wrt, seed, layout):
         (cotangent,) = _Seeds([layout.value]).structured(seed)
-        cotangents = _at("pullback", self._function, False)(args, cotangent)
+        cotangents = self._pullback(args, cotangent)
         return _vector(tuple(cotangents[k] for k in wrt))
 
 
@@ -251,8 +266,8 @@ class _Analysis:
 
         with np.errstate(all="ignore"):
             results = flat(execute(Plan(graph, meaning).entry, list(held)), graph.result_type)
-        types = graph.result_type.elems if hasattr(graph.result_type, "elems") else (graph.result_type,)
-        floats = [r for r, t in zip(results, types, strict=True) if is_float(t)]
+        kinds = graph.result_type.elems if hasattr(graph.result_type, "elems") else (graph.result_type,)
+        floats = [r for r, t in zip(results, kinds, strict=True) if is_float(t)]
         pattern, passes = prepare(sorted_rows(dependence.pattern(floats)))
         value = rebuild(self.inferred.result, [r.value if isinstance(r, Tracked) else r for r in results])
         return Layout(pattern, tuple(passes), float_part(value), None if dependence.branched else given)

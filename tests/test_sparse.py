@@ -370,6 +370,11 @@ def test_compiled_functions_methods_and_closures():
     assert jacobian(np.ones(3)).toarray().diagonal().tolist() == [1.0, 5.0, 3.0]
 
 
+def test_the_same_function_has_the_same_jacobian():
+    assert sparse_jacobian(arrow) is sparse_jacobian(arrow)
+    assert sparse_jacobian(arrow) is not sparse_jacobian(arrow, argnums=-1)
+
+
 def test_errors():
     with pytest.raises(MyiaTypeError, match="no floats"):
         sparse_jacobian(lambda x: x * 2.0)(3)
