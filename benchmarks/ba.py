@@ -16,7 +16,9 @@ def rotated(r, x):
     """x turned by |r| about r (Rodrigues)."""
     square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2]
     if square == 0.0:
-        return np.array([x[0] + r[1] * x[2] - r[2] * x[1], x[1] + r[2] * x[0] - r[0] * x[2], x[2] + r[0] * x[1] - r[1] * x[0]])
+        return np.array(
+            [x[0] + r[1] * x[2] - r[2] * x[1], x[1] + r[2] * x[0] - r[0] * x[2], x[2] + r[0] * x[1] - r[1] * x[0]]
+        )
     angle = math.sqrt(square)
     c, s = math.cos(angle), math.sin(angle)
     w0, w1, w2 = r[0] / angle, r[1] / angle, r[2] / angle
@@ -109,7 +111,6 @@ def run():
     for size in SIZES:
         arguments = inputs(*size)
         values, by_weights = derived(*arguments)
-        errors, _ = compiled(*arguments)
         step = 1e-6 * np.ones(len(arguments[2]))
         ahead, behind = (compiled(*arguments[:2], arguments[2] + s, arguments[3])[0] for s in (step, -step))
         check_equal(values[:, :, 14], (ahead - behind) / 2e-6, rtol=1e-6, what="slopes and difference quotients")
@@ -118,7 +119,7 @@ def run():
             jax.config.update("jax_enable_x64", True)
             jitted, there = in_jax(jax), jax.device_put(arguments)
             check_equal((values, by_weights), jitted(*there), what="Jacobian and JAX")
-            ours, theirs = medians(call, lambda: jax.block_until_ready(jitted(*there)))
+            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(*there)))
         else:
             (ours,) = medians(call)
         yield Row(f"ba, {size[2]} observations: Jacobian", ours, "jax.jit", theirs, target=1.0)

@@ -92,7 +92,7 @@ def run():
             jax.config.update("jax_enable_x64", True)
             jitted, there = in_jax(jax, d), jax.device_put(arguments)
             check_equal(gradients, jitted(*there), rtol=1e-8, what="gradient and JAX")
-            ours, theirs = medians(call, lambda: jax.block_until_ready(jitted(*there)))
+            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(*there)))
         else:
             (ours,) = medians(call)
         yield Row(f"gmm, d = {d}: gradient", ours, "jax.jit", theirs, target=1.0)

@@ -121,10 +121,11 @@ def run():
         arguments = theta, hand, correspondences, points
         matrix = derived(*arguments)
         check_equal(value(*arguments), errors(*arguments), what="errors and NumPy")
-        check_direction(lambda t: np.sum(value(t, *arguments[1:])), {0: matrix.sum(axis=0)}, (theta,))
+        check_direction(lambda t, rest=arguments[1:]: np.sum(value(t, *rest)), {0: matrix.sum(axis=0)}, (theta,))
         complete = on_triangles(theta, us, *arguments[1:2], triangles, *arguments[2:])
         ahead, behind = (errors_on_triangles(theta, us + s, hand, triangles, *arguments[2:]) for s in (1e-6, -1e-6))
-        check_equal(complete[:, :2].sum(axis=1), (ahead - behind).ravel() / 2e-6, rtol=1e-6, what="own slopes and quotients")
+        quotients = (ahead - behind).ravel() / 2e-6
+        check_equal(complete[:, :2].sum(axis=1), quotients, rtol=1e-6, what="own slopes and quotients")
         (seconds,) = medians(partial(derived, *arguments), rounds=7)
         yield Row(f"ht, {n} points: Jacobian", seconds)
         (seconds,) = medians(partial(on_triangles, theta, us, hand, triangles, correspondences, points), rounds=7)

@@ -98,7 +98,7 @@ def run():
                     jax.config.update("jax_enable_x64", True)
                     jitted, there = in_jax(jax), jax.device_put(x)
                     check_equal(jitted(there), by_hand(x), what="JAX and NumPy")
-                    ours, theirs = medians(call, lambda: jax.block_until_ready(jitted(there)))
+                    ours, theirs = medians(call, lambda f=jitted, x=there: jax.block_until_ready(f(x)))
                 else:
                     (ours,) = medians(call)
                 yield Row(f"lse ({name}), n = {n}: gradient", ours, "jax.jit", theirs, target=1.0)

@@ -68,7 +68,7 @@ def run():
             jitted, there = in_jax(jax, STEPS), jax.device_put(x)
             check_equal(derived(few, STEPS), jitted(few), what="gradient and JAX")
             check_equal(call(), jitted(there), what="gradient and JAX")
-            ours, theirs = medians(call, lambda: jax.block_until_ready(jitted(there)))
+            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(there)))
         else:
             (ours,) = medians(call)
         yield Row(f"ode, n = {n}: gradient", ours, "jax.jit", theirs, target=1.0)

@@ -1,8 +1,8 @@
 """From a call's arguments to the native entry of a compiled signature, and from its leaves to the result.
 
-For each signature a small Python function is made that knows the structure: it takes it apart by field access, calls the
-built-in function that reads the leaves, and puts the result together. Its text is made from templates alone: names in it stand
-for objects handed over beside it.
+For each signature a small Python function is made that knows the structure: it takes it apart by field access, calls
+the built-in function that reads the leaves, and puts the result together. Its text is made from templates alone: names
+in it stand for objects handed over beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Unsupported(Exception):
 
 
 def adapter(program, inferred, current: Callable[[], bool] | None, otherwise: Callable, name: str):
-    """A callable for this signature that hands any other call to `otherwise`; None where the signature has no native form."""
+    """A callable for this signature that hands any other call to `otherwise`; None where it has no native form."""
     from .backends.llvm import native_entry
 
     if inferred.result is None:
@@ -99,7 +99,8 @@ class _Text:
         def given(args):
             return [a for a in args if a is not missing]
 
-        space = {**self.objects, "entry": entry, "otherwise": otherwise, "Mismatch": Mismatch, "missing": missing, "given": given}
+        space = {**self.objects, "entry": entry, "otherwise": otherwise}
+        space |= {"Mismatch": Mismatch, "missing": missing, "given": given}
         exec("\n".join(lines), space)
         return space["call"]
 

@@ -73,11 +73,14 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("target", metavar="FILE.py:function", help="or module:function")
     given = p.add_mutually_exclusive_group()
-    given.add_argument("--args", metavar="VALUES", help="arguments, as Python (np, math and the module's names are there)")
+    what = "arguments, as Python (np, math and the module's names are there)"
+    given.add_argument("--args", metavar="VALUES", help=what)
     given.add_argument("--types", metavar="TYPES", help='types of the arguments, as "f64[3,4], f32, float, int"')
-    p.add_argument("--grad", nargs="?", const="0", metavar="ARGNUM", help="its gradient, by an index or a parameter's name")
+    what = "its gradient, by an index or a parameter's name"
+    p.add_argument("--grad", nargs="?", const="0", metavar="ARGNUM", help=what)
     p.add_argument("--stage", choices=STAGES, default="opt", help="parse, infer, ad, opt (the default), llvm or asm")
-    p.add_argument("-p", metavar="STRATEGY", help="optimise by it, as 'simplify>>dead_code'; the module's own strategies are there")
+    what = "optimise by it, as 'simplify>>dead_code'; the module's own strategies are there"
+    p.add_argument("-p", metavar="STRATEGY", help=what)
     p.add_argument("--print-between-passes", action="store_true", help="the program after each phase of the optimiser")
     p.add_argument("--time-passes", action="store_true", help="how long each phase took, and how many nodes it left")
     p.add_argument("--trace-rules", action="store_true", help="each rule that fired: in which phase, on which line")

@@ -87,7 +87,9 @@ def test_errors(model, arguments, message, capsys):
 
 def test_the_command(model):
     done = subprocess.run(
-        [sys.executable, "-m", "myia_lite.cli", f"{model}:cost", "--types", "f64[3,2], f64[4,3]"], capture_output=True, text=True
+        [sys.executable, "-m", "myia_lite.cli", f"{model}:cost", "--types", "f64[3,2], f64[4,3]"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0
     assert done.stdout.startswith("graph @cost(")

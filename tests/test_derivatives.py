@@ -445,7 +445,7 @@ def test_against_jax():
     near = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), a, b)  # noqa: E731
     dots = ({"w": rng.normal(size=(3, 4)), "b": rng.normal(size=3)}, rng.normal(size=4))
     near(jvp(ours, (p, x), dots), back(jax.jvp(theirs, (p, x), dots)))
-    y, pullback = vjp(ours, p, x)
+    _, pullback = vjp(ours, p, x)
     y2, pullback2 = jax.vjp(theirs, p, x)
     bar = jax.tree.map(lambda v: rng.normal(size=np.shape(v))[()], back(y2))
     near(pullback(bar), back(pullback2(jax.tree.map(jnp.asarray, bar))))

@@ -68,7 +68,8 @@ def test_nothing_but_arithmetic_remains_of_straight_line_code(f, args, order):
         return total
 
     text = grad(f if order == 1 else second).ir(*args)
-    nodes = [line.split("=", 1)[1].split()[0].split("(")[0].split("[")[0] for line in text.splitlines() if " = " in line]
+    made = [line.split("=", 1)[1].split()[0] for line in text.splitlines() if " = " in line]
+    nodes = [m.split("(")[0].split("[")[0] for m in made]
     assert text.count("graph @") == 1
     last = text.splitlines()[-3]
     for op in ("call", "switch", "case", "loop", "make", "get", "stack_push", "tuple"):

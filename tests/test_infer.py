@@ -1,4 +1,4 @@
-"""Inference: programs answer as Python does on the reference back end, and what Python's aliasing forbids is refused."""
+"""Inference: programs answer as Python does on the reference back end; what aliasing forbids is refused."""
 
 import copy
 import dataclasses

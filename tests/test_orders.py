@@ -1,10 +1,10 @@
 """Programs with everything in them: each order of derivative against differences of the order below.
 
-Early returns from nested loops, arrays written element by element and row by row, recursion over an array, functions chosen at
-run time, gradients inside a loop that ends by itself.
+Early returns from nested loops, arrays written element by element and row by row, recursion over an array, functions
+chosen at run time, gradients inside a loop that ends by itself.
 """
 
-# ruff: noqa: B023, E731, E741
+# ruff: noqa: B905, E731
 import math
 
 import numpy as np

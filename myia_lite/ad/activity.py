@@ -36,7 +36,8 @@ class Activity:
                 k = n.attrs["index"]
                 self.active.update((n, p) for p, _ in leaves(n.type) if (n.args[0], (k, *p)) in self.active)
             elif op == "tuple":
-                self.active.update((n, (k, *p)) for k, a in enumerate(n.args) for p, _ in leaves(a.type) if (a, p) in self.active)
+                for k, a in enumerate(n.args):
+                    self.active.update((n, (k, *p)) for p, _ in leaves(a.type) if (a, p) in self.active)
             elif op in ("switch", "case"):
                 for h in n.graphs:
                     if op == "case" and self.any(n.args[0]):

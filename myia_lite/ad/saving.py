@@ -34,7 +34,8 @@ def recomputable(n, own, depth: int = 6) -> bool:
     if n.op.name == "get":
         return isinstance(n.args[0], Apply) and n.args[0].op.name == "tuple"
     if n.op.name in VIEWS or n.op.name in CHEAP and isinstance(n.type, Array):
-        return depth > 0 and all(isinstance(a.type, Scalar) or a not in own or recomputable(a, own, depth - 1) for a in n.args)
+        arrays = [a for a in n.args if not isinstance(a.type, Scalar) and a in own]
+        return depth > 0 and all(recomputable(a, own, depth - 1) for a in arrays)
     return n.op.name in CHEAP and isinstance(n.type, Scalar) and all(isinstance(a.type, Scalar) for a in n.args)
 
 

@@ -9,7 +9,7 @@ from ..ir import Apply, Graph, Never, Node
 
 @dataclass(eq=False)
 class Site:
-    """One leaf: `steps` are the graphs on the way, each with the switch or case in its tail (None at the leaf's graph)."""
+    """One leaf: `steps` are the graphs on the way, each with the switch or case in its tail (the leaf's with None)."""
 
     steps: list[tuple[Graph, Apply | None]]
     leaf: Node  # the `recur`, or the result of an exit
@@ -31,7 +31,8 @@ def is_recur(n: Node) -> bool:
 def leads_round(g: Graph) -> bool:
     """Does a path through the tail of `g` reach a `recur`?"""
     r = g.result
-    return is_recur(r) or isinstance(r, Apply) and r.op.name in ("switch", "case") and r in g.nodes and any(map(leads_round, r.graphs))
+    branches = isinstance(r, Apply) and r.op.name in ("switch", "case") and r in g.nodes
+    return is_recur(r) or branches and any(map(leads_round, r.graphs))
 
 
 def sites(header: Graph) -> tuple[list[Site], list[Site]]:

@@ -1,7 +1,7 @@
 """The graph IR: in comes nothing but calls of its builder or its printed text; out go graphs, typed after inference.
 
-Guaranteed: the printed form parses back to an equal graph, and what passes `verify` has types, scopes and tail positions
-in order.
+Guaranteed: the printed form parses back to an equal graph, and what passes `verify` has types, scopes and tail
+positions in order.
 """
 
 from .builder import Builder, current, install_operators, lift

@@ -1,7 +1,7 @@
 """Typed construction: every node that a transform makes has its type from the primitive's own rule.
 
-`with Builder(graph):` makes that builder current; primitives called as functions, and operators between nodes, then emit
-into it, so that a derivative rule reads as mathematics: `lambda d, y, x: (d * cos(x),)`.
+`with Builder(graph):` makes that builder current; primitives called as functions, and operators between nodes, then
+emit into it, so that a derivative rule reads as mathematics: `lambda d, y, x: (d * cos(x),)`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from .nodes import Apply, Constant, Graph, Node
 
 
 class Clone:
-    """Copies nodes and local graphs; `nodes` maps what is replaced (parameters to arguments, say), and grows as it copies.
+    """Copies nodes and local graphs; `nodes` maps what is replaced (parameters to arguments, say), and grows as it
+    copies.
 
     `origin` names what made the copy, in the spans of its nodes.
     """

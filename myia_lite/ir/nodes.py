@@ -1,12 +1,12 @@
 """Graphs and their nodes.
 
 A `Graph` has parameters, a list of `Apply` nodes in the order in which they are evaluated, and a result.  The order is
-the order of effects: a `guard` fires after what stands before it.  A node may use nodes of enclosing graphs: a branch of
-a `switch`, a case, a loop and (before inference) a nested function are graphs inside graphs.
+the order of effects: a `guard` fires after what stands before it.  A node may use nodes of enclosing graphs: a branch
+of a `switch`, a case, a loop and (before inference) a nested function are graphs inside graphs.
 
-Control flow is calls.  `switch` and `case` call one of their local graphs; `loop` calls a local graph, and `recur`, only
-in tail position inside it, calls it again; `call` calls a closed graph.  A node that is a graph's result is in tail
-position.
+Control flow is calls.  `switch` and `case` call one of their local graphs; `loop` calls a local graph, and `recur`,
+only in tail position inside it, calls it again; `call` calls a closed graph.  A node that is a graph's result is in
+tail position.
 """
 
 from __future__ import annotations
@@ -123,18 +123,18 @@ class Primitive:
     """One operation: everything the compiler knows about it stands in one declaration block in `ops`.
 
     `type_rule(types, attrs, graphs) -> Type` raises TypeError where the arguments do not fit.
-    `value(*args, **attrs)` is its meaning on NumPy values (scalars are NumPy scalars); it returns what nobody else holds.
-    Of an `in_place` primitive it copies argument 0 first, unless called with `own=True`.
+    `value(*args, **attrs)` is its meaning on NumPy values (scalars are NumPy scalars); it returns what nobody else
+    holds. Of an `in_place` primitive it copies argument 0 first, unless called with `own=True`.
     `derivative(d, y, *args, **attrs)`, for elementwise primitives: for each argument an expression linear in `d` (or
     None), which is the argument's cotangent where `d` is that of the result `y`, and the result's tangent where `d` is
     the argument's: one rule for both modes.
     `vjp(y_bar, y, *args, **attrs)`, for the others: the cotangent of each argument, None where it has none.
-    `vjp_into(x_bar, y_bar, y, *args, **attrs)`, for those that read a part of argument 0, instead of `vjp`: the cotangent
-    of argument 0 after adding this read's; the other arguments have none.  So no read costs a zero array.
-    `linear`, for forward mode: the arguments in which it is linear together (`...` at the end: and all after); the tangent
-    of the result is the primitive itself, applied to their tangents and to the other arguments as they are.
-    `jvp(dots, y, *args, **attrs)`, for forward mode of what is neither elementwise nor linear: the tangent of the result;
-    `dots` holds the tangent of each argument, None where it has none (there is at least one).
+    `vjp_into(x_bar, y_bar, y, *args, **attrs)`, for those that read a part of argument 0, instead of `vjp`: the
+    cotangent of argument 0 after adding this read's; the other arguments have none.  So no read costs a zero array.
+    `linear`, for forward mode: the arguments in which it is linear together (`...` at the end: and all after); the
+    tangent of the result is the primitive itself, applied to their tangents and to the other arguments as they are.
+    `jvp(dots, y, *args, **attrs)`, for forward mode of what is neither elementwise nor linear: the tangent of the
+    result; `dots` holds the tangent of each argument, None where it has none (there is at least one).
     `zero_derivative` says why the derivative is zero by mathematics; with none of these, to differentiate is an error.
     """
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 
 from .nodes import Apply, Constant, Graph, Node, reachable
-from .types import F64, I64, Array, Bool, Scalar, Stack, Sum, Tuple, Type
+from .types import F64, I64, Array, Bool, Stack, Sum, Tuple, Type
 
 
 def show(entry: Graph) -> str:

@@ -14,7 +14,8 @@ def verify(entry: Graph) -> Graph:
     """Check `entry` and all it reaches; returns it.
 
     Every node is defined once, before its uses, in a graph that encloses them; every type is what the primitive's rule
-    gives; `recur` stands in tail position inside its loop; `raise` ends its graph; closed graphs use nothing from outside.
+    gives; `recur` stands in tail position inside its loop; `raise` ends its graph; closed graphs use nothing from
+    outside.
     """
     for g in reachable(entry):
         if g.parent is not None:
@@ -75,5 +76,6 @@ def _graph(g: Graph, scope: set, loops: dict, tail: bool) -> None:
         fail("the result is a parameter from elsewhere")
     if g.result_type is None or not compatible(r.type, g.result_type):
         fail(f"returns {r.type} where {g.result_type} is declared")
-    if isinstance(r, Constant) and not isinstance(r.type, Scalar) and not hasattr(r.value, "dtype") and r.type != Tuple(()):
+    typed = not isinstance(r, Constant) or isinstance(r.type, Scalar) or hasattr(r.value, "dtype")
+    if not typed and r.type != Tuple(()):
         fail("a constant result without a type")

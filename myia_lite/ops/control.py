@@ -160,7 +160,7 @@ grad = define(
 jvp = define(
     "jvp",
     _jvp_type,
-    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that is of floats…)",
+    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that has floats…)",
     effect=True,
 )
 custom = define(

@@ -61,7 +61,9 @@ ODD, EVEN, INVOLUTION = ({"facts": frozenset({f})} for f in ("odd", "even", "inv
 # ---- arithmetic; integers wrap around (a Python int's overflow is guarded by `*_overflows`) --------------------------
 add = _binary("add", np.add, lambda d, y, a, b: (d, d), facts=COMMUTATIVE, unit=-0.0)
 sub = _binary("sub", np.subtract, lambda d, y, a, b: (d, -d))
-mul = _binary("mul", np.multiply, lambda d, y, a, b: (d * b, d * a), facts=COMMUTATIVE, unit=1, zero=0, multilinear=(0, 1))
+mul = _binary(
+    "mul", np.multiply, lambda d, y, a, b: (d * b, d * a), facts=COMMUTATIVE, unit=1, zero=0, multilinear=(0, 1)
+)
 div = _binary("div", np.divide, lambda d, y, a, b: (d / b, -(d * y) / b), kinds=FLOATS, multilinear=(0,))
 neg = _unary("neg", np.negative, lambda d, y, x: (-d,), kinds=NUMBERS, **INVOLUTION, multilinear=(0,))
 install_operators(add, sub, mul, div, neg)

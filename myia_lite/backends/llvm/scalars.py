@@ -138,8 +138,8 @@ def _comparison(op):
 
 
 def _largest(x) -> ir.Constant:
-    """Above it there is only infinity.  (A comparison with infinity itself becomes a test of bits, and the move of x into an
-    integer register lies on the critical path of scalar loops.)"""
+    """Above it there is only infinity.  (A comparison with infinity itself becomes a test of bits, and the move of x
+    into an integer register lies on the critical path of scalar loops.)"""
     return ir.Constant(x.type, 1.7976931348623157e308 if x.type == ir.DoubleType() else 3.4028234663852886e38)
 
 

@@ -12,8 +12,24 @@ from .dtypes import NUMPY, cast, dtype_of, leaf_of, promoted, truncated
 from .reductions import normalised
 from .registry import absent, describe, elaborates, fixed, require
 from .shapes import new_sizes, permuted, view
-from .sizes import fact, fill, iota, is_dim, least, minus, most, node_of, plus, quotient, reshape, same, shape, size, spread, text
-
+from .sizes import (
+    fact,
+    fill,
+    iota,
+    is_dim,
+    least,
+    minus,
+    most,
+    node_of,
+    plus,
+    quotient,
+    reshape,
+    same,
+    shape,
+    size,
+    spread,
+    text,
+)
 
 LARGEST = 2**63 - 1
 

@@ -211,7 +211,8 @@ def _end(ctx, v):
 # ---- slices whose step only the running program knows ----------------------------------------------------------------
 def _stepped(index) -> list[int]:
     """Which entries of an index are such slices."""
-    return [k for k, e in enumerate(entries(index)) if isinstance(e, Slice) and not (absent(e.step) or is_fixed(e.step))]
+    slices = [(k, e.step) for k, e in enumerate(entries(index)) if isinstance(e, Slice)]
+    return [k for k, step in slices if not (absent(step) or is_fixed(step))]
 
 
 def _lines(ctx, x, index, places):
