@@ -1,7 +1,7 @@
 """The front door: `@myia`, `grad`, `value_and_grad`.
 
-A compiled function keeps one program for each signature of its arguments (types, dtypes, shapes, structure), and checks at
-each call that the globals and closure variables built into the program still have the values they had.
+A compiled function keeps one program for each signature of its arguments (types, dtypes, shapes, structure), and checks
+at each call that the globals and closure variables built into the program still have the values they had.
 """
 
 from __future__ import annotations
@@ -33,16 +33,20 @@ _checked = verify if os.environ.get("MYIA_VERIFY") else (lambda graph: graph)
 class MyiaFunction:
     """A Python function that is compiled at its first call, for each signature of its arguments.
 
-    Made by `myia`, `grad` and `value_and_grad`. `__wrapped__` is the undecorated function; `compilations` counts the programs
-    made so far; `ir` prints one. Calls are safe from several threads at once.
+    Made by `myia`, `grad` and `value_and_grad`. `__wrapped__` is the undecorated function; `compilations` counts the
+    programs made so far; `ir` prints one. Calls are safe from several threads at once.
     """
 
-    def __init__(self, function: Callable, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default):
+    def __init__(
+        self, function: Callable, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default
+    ):
         if not callable(function):
             raise MyiaTypeError(f"a {type(function).__name__} cannot be compiled", remedy="pass a function")
         get_backend(backend)
         if error_model not in ERROR_MODELS:
-            raise MyiaValueError(f"there is no error model {error_model!r}", remedy=f"one of {', '.join(map(repr, ERROR_MODELS))}")
+            raise MyiaValueError(
+                f"there is no error model {error_model!r}", remedy=f"one of {', '.join(map(repr, ERROR_MODELS))}"
+            )
         if not isinstance(optimize, Strategy):
             raise MyiaValueError(f"optimize is {optimize!r}", remedy="a strategy of myia_lite.opt")
         self.backend, self.error_model, self.optimize = backend, error_model, optimize
@@ -178,7 +182,9 @@ class _Program:
         self.current, always = still_current(self.inferred.dependencies)
         self.entry = None
         if owner.backend == "llvm" and not keywords:
-            self.entry = adapter(self.run, self.inferred, None if always else self.current, owner._dispatch, owner.__name__)
+            self.entry = adapter(
+                self.run, self.inferred, None if always else self.current, owner._dispatch, owner.__name__
+            )
 
     def call(self, args: tuple, keywords: dict, captured=None):
         """`captured`: what to take for the arrays from outside, instead of what they hold now."""
@@ -201,8 +207,8 @@ def _count(function) -> None:
     _made[code] += 1
     if _made[code] == MANY:
         warnings.warn(
-            f'{function.__qualname__} (File "{code.co_filename}", line {code.co_firstlineno}) was made and compiled {MANY} times: '
-            "make it once, outside the loop, and pass what changes as an argument",
+            f'{function.__qualname__} (File "{code.co_filename}", line {code.co_firstlineno}) was made and compiled '
+            f"{MANY} times: make it once, outside the loop, and pass what changes as an argument",
             RuntimeWarning,
             stacklevel=5,
         )
@@ -240,13 +246,17 @@ def with_room(make: Callable, *args):
 
 def apart(result, given):
     """A result in memory of its own: a back end may hand back an argument."""
-    if isinstance(result, np.ndarray) and any(isinstance(a, np.ndarray) and np.may_share_memory(result, a) for a in given):
+    if isinstance(result, np.ndarray) and any(
+        isinstance(a, np.ndarray) and np.may_share_memory(result, a) for a in given
+    ):
         return result.copy()
     return result
 
 
 def differentiated(graph: Graph, by: Strategy = default, log: Log | None = None) -> Graph:
-    """The program without `grad` nodes.  Before and between differentiations it is simplified, or treated by the user's strategy."""
+    """The program without `grad` nodes.  Before and between differentiations it is simplified, or treated by the user's
+    strategy.
+    """
     from .ad import expand
 
     def step(g: Graph) -> Graph:
@@ -283,10 +293,13 @@ def still_current(dependencies) -> tuple[Callable[[], bool], bool]:
     return (lambda: all(current() is value for current, value in pairs)), False
 
 
+SETTLED = ("builtins", "math", "numpy", "scipy", "functools", "myia_lite")
+
+
 def _is_library(value) -> bool:
     """A class or function of Python itself, NumPy, SciPy or this package: nobody rebinds its name."""
     module = getattr(value, "__module__", None) if callable(value) else None
-    return isinstance(module, str) and module.split(".")[0] in ("builtins", "math", "numpy", "scipy", "functools", "myia_lite")
+    return isinstance(module, str) and module.split(".")[0] in SETTLED
 
 
 def python_function(f) -> Callable:
@@ -300,21 +313,28 @@ def python_function(f) -> Callable:
             f = f.__func__
         elif isinstance(f, functools.partial):
             f = f.func
-        elif not isinstance(f, types.FunctionType) and isinstance(getattr(type(f), "__call__", None), types.FunctionType):
-            f = type(f).__call__
-        else:
+        elif isinstance(f, types.FunctionType) or not isinstance(type(f).__call__, types.FunctionType):
             return f
+        else:
+            f = type(f).__call__
 
 
-def myia(function: Callable | None = None, *, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default):
+def myia(
+    function: Callable | None = None,
+    *,
+    backend: str = "llvm",
+    error_model: str = "python",
+    optimize: Strategy = default,
+):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
-    Use it as `@myia`, `@myia(backend="interp")` or `myia(f)`. The compiled function gives the same answer as the plain one (up
-    to rounding), raises what it would raise, or refuses with a `MyiaError` that points at the source line, before anything runs.
+    Use it as `@myia`, `@myia(backend="interp")` or `myia(f)`. The compiled function gives the same answer as the plain
+    one (up to rounding), raises what it would raise, or refuses with a `MyiaError` that points at the source line,
+    before anything runs.
 
     backend: "llvm" (native code) or "interp" (the slow reference).
-    error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError, ValueError);
-    "numpy" gives inf, nan and wrap-around there, as NumPy does.
+    error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
+    ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser before, between and after
     differentiations.
 
@@ -335,28 +355,30 @@ def myia(function: Callable | None = None, *, backend: str = "llvm", error_model
         return functools.partial(myia, backend=backend, error_model=error_model, optimize=optimize)
     if isinstance(function, MyiaFunction):
         if isinstance(function, GradFunction):
-            return GradFunction(*function.__myia_transformed__, backend=backend, error_model=error_model, optimize=optimize)
+            return GradFunction(
+                *function.__myia_transformed__, backend=backend, error_model=error_model, optimize=optimize
+            )
         function = function._function
     return MyiaFunction(function, backend, error_model, optimize)
 
 
-def grad(
-    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
-) -> GradFunction:
-    """The gradient of a function that returns one float, exact, by reverse mode: a compiled function of the same arguments.
+def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False) -> GradFunction:
+    """The gradient of a function that returns one float, exact, by reverse mode: a compiled function of the same
+    arguments.
 
-    argnums: the argument to differentiate by, as an index, a parameter's name, or a tuple of these (the result is then a tuple).
-    A gradient has the structure of its argument: tuples, lists, dicts, dataclasses and NamedTuples of floats and arrays; leaves
-    that are no floats have None in their place.
+    argnums: the argument to differentiate by, as an index, a parameter's name, or a tuple of these (the result is then
+    a tuple). A gradient has the structure of its argument: tuples, lists, dicts, dataclasses and NamedTuples of floats
+    and arrays; leaves that are no floats have None in their place.
     has_aux: f returns (loss, aux), and the result is (gradient, aux).
-    holomorphic: f is a holomorphic function of complex arguments, and the result is its complex derivative.  Without it f
-    returns a real float, and by a complex argument x + iy its gradient is df/dx - i df/dy, as in JAX.
+    holomorphic: f is a holomorphic function of complex arguments, and the result is its complex derivative.  Without it
+    f returns a real float, and by a complex argument x + iy its gradient is df/dx - i df/dy, as in JAX.
 
-    It works in ordinary Python and inside compiled code, on plain and compiled functions, methods, lambdas, closures and partial
-    applications, and on its own results: `grad(grad(f))` is the second derivative.
+    It works in ordinary Python and inside compiled code, on plain and compiled functions, methods, lambdas, closures
+    and partial applications, and on its own results: `grad(grad(f))` is the second derivative.
 
     Raises MyiaTypeError where f does not return one float, or an argument to differentiate by is no float.
-    Source: the transformation follows Pearlmutter and Siskind, "Reverse-mode AD in a functional framework" (TOPLAS 2008).
+    Source: the transformation follows Pearlmutter and Siskind, "Reverse-mode AD in a functional framework" (TOPLAS
+    2008).
 
     >>> from myia_lite import grad
     >>> grad(lambda x: x**3)(2.0)
@@ -393,7 +415,11 @@ def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False, holomo
         inner = inner.func
     if isinstance(inner, types.MethodType) and isinstance(inner.__func__, MyiaFunction):
         inner = inner.__func__
-    options = {k: getattr(inner, k) for k in ("backend", "error_model", "optimize")} if isinstance(inner, MyiaFunction) else {}
+    options = (
+        {k: getattr(inner, k) for k in ("backend", "error_model", "optimize")}
+        if isinstance(inner, MyiaFunction)
+        else {}
+    )
     if isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction)):
         return _kept(kind, f, argnums, has_aux, holomorphic, tuple(options.items()))
     return GradFunction(kind, f, argnums, has_aux, holomorphic, **options)
