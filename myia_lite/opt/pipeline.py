@@ -18,6 +18,7 @@ from .rules.arrays import MAPS, PRODUCTS, READING, SHAPES, WRITING
 from .rules.control import BRANCHES, CALLS, LOOPS, UNROLLING
 from .rules.data import DATA
 from .rules.derivative import DERIVATIVES
+from .rules.loops import FUSION, ONE_HOT_FOLDS, ONE_HOT_UNSOUND
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
 from .strategy import (
     Pass,
@@ -51,6 +52,9 @@ branches = BRANCHES
 calls = CALLS
 loops = (LOOPS | RuleSet("invariants", HOIST)).named("loops")
 unroll = UNROLLING
+fusion = FUSION
+one_hot = ONE_HOT_FOLDS
+one_hot_unsound_on_edge_values = ONE_HOT_UNSOUND
 powers = POWERS
 unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
 

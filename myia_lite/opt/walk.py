@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 
-from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Sum, lift
+from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Sum, free_variables, lift
 from .inline import policy
 from .program import Program, size
 from .ranges import induction, narrowed
@@ -408,7 +408,27 @@ class Walk(Builder):
             return self.body(header)
 
         self.within(new, LOOP, body)
-        return self.again(n, [a for a, keep in zip(args, kept, strict=True) if keep], (new,))
+        args = [a for a, keep in zip(args, kept, strict=True) if keep]
+        if self.hoists and (k := self.place(new, args)) is not None:
+            self.log.note(HOIST.name, self.graph, n.span, 0)
+            new.parent = self.frames[k].graph
+            return self.append(n.op, args, n.attrs, (new,), n.type, n.span, n.name, k)
+        return self.again(n, args, (new,))
+
+    def place(self, header: Graph, args) -> int | None:
+        """The frame before the loops that do not change an inner loop, if that does nothing but compute."""
+        k = len(self.frames) - 1
+        if not LOOP <= self.frames[k].kind <= TRIP:
+            return None
+        used = [a for a in (*args, *free_variables(header)) if a.__class__ is not Constant]
+        top, best, j = max((self.level.get(a, 0) for a in used), default=0), k, k
+        while j > top and LOOP <= self.frames[j].kind <= TRIP:
+            j -= 1
+            if self.frames[j + 1].kind == LOOP:
+                best = j
+        if best == k or any(m.op.effect or m.graphs and m.op.name == "call" for h in header.nested() for m in h.nodes):
+            return None
+        return best
 
     def visit_recur(self, n, args):
         (header,) = n.graphs
