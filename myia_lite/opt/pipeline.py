@@ -18,6 +18,7 @@ from .rules.arrays import MAPS, PRODUCTS, READING, SHAPES, WRITING
 from .rules.control import BRANCHES, CALLS, LOOPS, UNROLLING
 from .rules.data import DATA
 from .rules.derivative import DERIVATIVES
+from .rules.duals import DUALS, FORGET
 from .rules.loops import FUSION, ONE_HOT_FOLDS, ONE_HOT_UNSOUND
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
 from .strategy import (
@@ -54,6 +55,8 @@ loops = (LOOPS | RuleSet("invariants", HOIST)).named("loops")
 unroll = UNROLLING
 fusion = FUSION
 one_hot = ONE_HOT_FOLDS
+dual_numbers = RuleSet("dual_numbers", *DUALS)
+forget_duals = RuleSet("forget_duals", *FORGET)
 one_hot_unsound_on_edge_values = ONE_HOT_UNSOUND
 powers = POWERS
 unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
@@ -69,6 +72,9 @@ simplify = limit(innermost(every_rule) >> dead_code, 4).named("simplify")
 
 # powers stay powers until differentiation is over: a product would hide from it what they are
 lower = limit(innermost(every_rule | powers) >> dead_code, 2).named("lower")
+
+# forward mode as a rule set, in place of the compiler's own transform
+forward = (innermost(terms | dual_numbers) >> innermost(terms | forget_duals | data) >> dead_code).named("forward")
 
 default = (simplify >> lower).named("default")
 

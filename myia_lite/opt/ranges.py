@@ -7,7 +7,7 @@ but a counter that starts at a known bound and takes small steps is taken never 
 
 from __future__ import annotations
 
-from ..ir import Apply, Constant, Graph, Node, Parameter, Scalar, current
+from ..ir import Apply, Constant, Graph, Never, Node, Parameter, Scalar, Tuple, current
 
 LEAST, MOST = -(2**63), 2**63 - 1
 ANY = LEAST, MOST
@@ -33,6 +33,9 @@ def range_of(n: Node, walk=None, depth: int = DEPTH) -> tuple[int, int]:
 
 def _of_apply(n: Apply, walk, depth):
     name = n.op.name
+    if name == "get" or name == "loop":
+        loop, k = (n.args[0], n.attrs["index"]) if name == "get" else (n, 0)
+        return getattr(walk, "ends", {}).get(loop, {}).get(k, ANY)
     if name in ("dim", "stack_len"):
         return 0, LARGEST_SIZE
     if name in ("argmax", "argmin"):
@@ -112,17 +115,88 @@ def narrowed(c: Apply, truth: bool, walk):
 def induction(header: Graph, args, walk):
     """The parameters of a loop (as the walk has copied them) that only grow, or only shrink, by small known steps."""
     rounds = [m for h in header.nested() for m in h.nodes if m.op.name == "recur" and m.graphs[0] is header]
+    inside: dict[Node, tuple[int, int]] = {}  # ranges in a trip that goes on
+    rest = []
     for k, p in enumerate(header.params):
         if p.type != I64:
             continue
         steps = [step_of(m.args[k], p) for m in rounds]
-        if None in steps:
-            continue
         a, b = range_of(args[k], walk)
-        if all(0 <= s <= LARGEST_STEP for s in steps) and a > LEAST:
+        if None not in steps and all(0 <= s <= LARGEST_STEP for s in steps) and a > LEAST:
+            inside[p] = a, min(MOST, limit_of(header, p, walk))
             yield walk.node(p), (a, MOST)
-        elif all(-LARGEST_STEP <= s <= 0 for s in steps) and b < MOST:
+        elif None not in steps and all(-LARGEST_STEP <= s <= 0 for s in steps) and b < MOST:
+            inside[p] = LEAST, b
             yield walk.node(p), (LEAST, b)
+        else:
+            rest.append((k, p, (a, b)))
+    own = {m for h in header.nested() for m in (*h.params, *h.nodes)}
+    for k, p, (a, b) in rest:
+        # what else it becomes: never anything outside of the ranges of what is put into it
+        for leaf in {x for m in rounds for x in sources(m.args[k])}:
+            if leaf is not p:
+                c, d = in_trip(leaf, inside, own, walk, DEPTH)
+                a, b = min(a, c), max(b, d)
+        if (a, b) != ANY:
+            inside[p] = a, b
+            yield walk.node(p), (a, b)
+
+
+def limit_of(header: Graph, p: Parameter, walk) -> int:
+    """The most that counter `p` is in a trip, where `p < limit` lets the loop go round."""
+    r = header.result
+    if isinstance(r, Apply) and r.op.name == "switch" and isinstance(c := r.args[0], Apply) and c.op.name == "lt":
+        goes_on = [m.op.name == "recur" for h in r.graphs[1].nested() for m in h.nodes]
+        if c.args[0] is p and c.args[1] not in (*header.params, *header.nodes) and not any(goes_on):
+            return range_of(walk.node(c.args[1]), walk)[1] - 1
+    return MOST
+
+
+def ranges_of(result: Node, walk) -> dict[int, tuple[int, int]]:
+    """The ranges of the integers in the result of a loop, by their place in the tuple (0 for a single one)."""
+    types = result.type.elems if isinstance(result.type, Tuple) else (result.type,)
+    out = {}
+    for k, t in enumerate(types):
+        if t == I64:
+            found = [
+                range_of(x, walk) for x in sources(result, k if isinstance(result.type, Tuple) else None)
+                if not (isinstance(x, Apply) and x.op.name == "recur") and x.type is not Never
+            ]
+            if found and (r := (min(a for a, _ in found), max(b for _, b in found))) != ANY:
+                out[k] = r
+    return out
+
+
+def sources(n: Node, index: int | None = None) -> list[Node]:
+    """The values that `n` may be: those at the ends of branches."""
+    if not isinstance(n, Apply):
+        return [n]
+    if n.op.name == "get":
+        return sources(n.args[0], n.attrs["index"]) if n.args[0].__class__ is Apply else [n]
+    if n.op.name in ("switch", "case"):
+        return [x for h in n.graphs for x in sources(h.result, index)]
+    if n.op.name == "tuple" and index is not None:
+        return sources(n.args[index])
+    if n.op.name == "select" and index is None:
+        return [x for a in n.args[1:] for x in sources(a)]
+    return [n]
+
+
+def in_trip(n: Node, inside, own, walk, depth) -> tuple[int, int]:
+    """The range of a node of a loop's body before it is copied."""
+    if n in inside:
+        return inside[n]
+    if n not in own:
+        return range_of(walk.node(n), walk) if n.type == I64 else ANY
+    if not isinstance(n, Apply) or not depth or n.type != I64:
+        return ANY
+    if n.op.name in ("dim", "stack_len", "argmax", "argmin"):
+        return 0, LARGEST_SIZE
+    rule = RULES.get(n.op.name)
+    if rule is None:
+        return ANY
+    a, b = rule(*[in_trip(x, inside, own, walk, depth - 1) for x in n.args])
+    return ANY if a < LEAST or b > MOST else (a, b)
 
 
 def step_of(n: Node, p: Parameter) -> int | None:

@@ -14,7 +14,7 @@ import warnings
 from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Sum, free_variables, lift
 from .inline import policy
 from .program import Program, size
-from .ranges import induction, narrowed
+from .ranges import induction, narrowed, ranges_of
 from .rule import Ability, ControlRule, Rule, RuleSet
 from .strategy import Choice, Named, Strategy, Unsettled
 
@@ -117,7 +117,11 @@ class Walk(Builder):
         self.level: dict[Node, int] = {}
         self.known: dict[Node, Constant] = {}
         self.bounds: dict[Node, tuple] = {}
+        self.ends: dict[Node, dict] = {}  # loop -> the ranges of the integers in its result, by index
         self.flight: list[Rule] = []
+        # of forward mode by rules: how deep in it, tangents so far, loops -> their float parameters, tails with
+        # tangents
+        self.duals, self.tangents, self.recurs, self.tails = 0, {}, {}, set()
         self.raw = 0
         self.made = 0
 
@@ -397,6 +401,7 @@ class Walk(Builder):
         new = Graph(header.name, self.graph, header.span)
         new.result_type, new.info = header.result_type, header.info
         self.graphs[header] = new
+        ends: dict[int, tuple[int, int]] = {}
         kept = self.dropped.setdefault(header, [True] * len(args))
         for p, a, keep in zip(header.params, args, kept, strict=True):
             self.nodes[p] = new.parameter(p.type, p.name, p.span) if keep else a
@@ -405,15 +410,20 @@ class Walk(Builder):
             if self.assumes:
                 for p, r in induction(header, args, self):
                     self.put(self.bounds, self.frames[-1].ranged, p, r)
-            return self.body(header)
+            r = self.body(header)
+            ends.update(ranges_of(r, self) if self.assumes else {})
+            return r
 
         self.within(new, LOOP, body)
         args = [a for a, keep in zip(args, kept, strict=True) if keep]
         if self.hoists and (k := self.place(new, args)) is not None:
             self.log.note(HOIST.name, self.graph, n.span, 0)
             new.parent = self.frames[k].graph
-            return self.append(n.op, args, n.attrs, (new,), n.type, n.span, n.name, k)
-        return self.again(n, args, (new,))
+            result = self.append(n.op, args, n.attrs, (new,), n.type, n.span, n.name, k)
+        else:
+            result = self.again(n, args, (new,))
+        self.ends[result] = ends
+        return result
 
     def place(self, header: Graph, args) -> int | None:
         """The frame before the loops that do not change an inner loop, if that does nothing but compute."""
@@ -553,7 +563,7 @@ def fold(op, args, attrs) -> Constant | None:
 # ---- traversals ------------------------------------------------------------------------------------------------------
 def _copying(s: Strategy, program: Program, deep: bool) -> None:
     table = Table(s)
-    inline = policy(program.entry) if any(r.name.startswith("call @") for r in table.control.get("call", ())) else None
+    inline = policy(program.entry) if table.control.get("call") else None
     program.replace(lambda g: Walk(table, program, deep, inline).closed(g))
 
 

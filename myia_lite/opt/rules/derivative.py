@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...ops import PRIMITIVES
+from ...ops.arrays import broadcast
 from ..rule import Rule, RuleSet, equation
 from ..terms import ZERO, structural_zero, typed
 
@@ -11,6 +12,8 @@ def _linear(op):
     """What is linear in an argument, or in some together, is zero where these are structural zeros."""
 
     def function(args, attrs, op):
+        if op is broadcast and attrs["axes"] == ():
+            return None  # this is how a zero array is written
         if any(structural_zero(args[k]) for k in op.multilinear):
             return typed(ZERO, op, args, attrs)
         if op.linear and all(map(structural_zero, together(op, args))):

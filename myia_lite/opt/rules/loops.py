@@ -1,18 +1,17 @@
 """Counted loops as values: reading what a loop builds, and folds of which one term is not zero.
 
-A *counted loop* goes round while k < n, by k + 1, in one way, and does nothing but compute.  These rules turn the forward
-derivative of a fold, taken once for each of N elements, into one pass: the tangent of the i-th element is one-hot, so that
-each inner fold has one term.
+A *counted loop* goes round while k < n, by k + 1, in one way, and does nothing but compute.  These rules turn the
+forward derivative of a fold, taken once for each of N elements, into one pass: the tangent of the i-th element is
+one-hot, so that each inner fold has one term.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...ir import Apply, Constant, Graph, Node, Parameter, constant
+from ...ir import Apply, Graph, Node, Parameter
 from ...ops import PRIMITIVES
-from ...ops.arrays import elem, set_elem
-from ...ops.control import get
+from ...ops.arrays import set_elem
 from ...ops.elementwise import add, bit_and, eq, ge, lt, maximum, select
 from ..ranges import step_of
 from ..rule import Rule, RuleSet, computed, control, equation
@@ -101,7 +100,9 @@ def _fold(structural):
     zero = "zero" if structural else "0.0"
     side = "" if structural else " (a sum of zeros may be -0.0)"
 
-    @control("loop", f"loop(k < n, s) {{ s + where(k == i, f(k), {zero}) }} == s + where(0 <= i < n, f(i), {zero}){side}")
+    @control(
+        "loop", f"loop(k < n, s) {{ s + where(k == i, f(k), {zero}) }} == s + where(0 <= i < n, f(i), {zero}){side}"
+    )
     def rule(walk, n, args):
         (header,) = n.graphs
         d = counted(header)
