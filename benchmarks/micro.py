@@ -147,7 +147,7 @@ def inputs(name, size, seed=0):
         return draw(size), 1.25
     if name == "nmf":
         return draw(100, size), draw(100), draw(size)
-    return draw(11) * 0.3, draw((size - 11) // 3, 3) + [0.0, 0.0, 4.0]
+    return draw(11) * 0.3, draw((size - 11) // 3, 3) + np.array([0.0, 0.0, 4.0])
 
 
 DERIVATIVES = {

@@ -20,6 +20,7 @@ from .rules.data import DATA
 from .rules.derivative import DERIVATIVES
 from .rules.duals import DUALS, FORGET
 from .rules.loops import FUSION, ONE_HOT_FOLDS, ONE_HOT_UNSOUND
+from .rules.memory import DESTINATIONS
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
 from .strategy import (
     Pass,
@@ -55,6 +56,7 @@ loops = (LOOPS | RuleSet("invariants", HOIST)).named("loops")
 unroll = UNROLLING
 fusion = FUSION
 one_hot = ONE_HOT_FOLDS
+destinations = DESTINATIONS
 dual_numbers = RuleSet("dual_numbers", *DUALS)
 forget_duals = RuleSet("forget_duals", *FORGET)
 one_hot_unsound_on_edge_values = ONE_HOT_UNSOUND
@@ -76,10 +78,27 @@ lower = limit(innermost(every_rule | powers) >> dead_code, 2).named("lower")
 # forward mode as a rule set, in place of the compiler's own transform
 forward = (innermost(terms | dual_numbers) >> innermost(terms | forget_duals | data) >> dead_code).named("forward")
 
+# the ladder of efficient forward mode: each step adds a family; `one_hot_unsound…` says at what it is unsound
+_plain = terms | data | algebra | bounds | arrays | branches | calls | LOOPS
+
+
+def _step(name: str, rules: Strategy) -> Strategy:
+    return (forward >> limit(innermost(rules) >> dead_code, 8) >> innermost(rules | powers) >> dead_code).named(name)
+
+
+_fused = _plain | fusion
+_moved = _fused | loops
+_normal = _moved | one_hot | one_hot_unsound_on_edge_values
+forward_plain = _step("forward_plain", _plain)
+forward_fused = _step("forward_fused", _fused)
+forward_moved = _step("forward_moved", _moved)
+forward_normalised = _step("forward_normalised", _normal)
+forward_in_place = _step("forward_in_place", _normal | destinations)
+
 default = (simplify >> lower).named("default")
 
 STRATEGIES: dict[str, Strategy] = {
-    name: s for name, s in dict(globals()).items() if name.islower() and isinstance(s, Strategy)
+    name: s for name, s in dict(globals()).items() if name[0] != "_" and name.islower() and isinstance(s, Strategy)
 }
 
 

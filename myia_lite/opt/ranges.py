@@ -159,7 +159,8 @@ def ranges_of(result: Node, walk) -> dict[int, tuple[int, int]]:
     for k, t in enumerate(types):
         if t == I64:
             found = [
-                range_of(x, walk) for x in sources(result, k if isinstance(result.type, Tuple) else None)
+                range_of(x, walk)
+                for x in sources(result, k if isinstance(result.type, Tuple) else None)
                 if not (isinstance(x, Apply) and x.op.name == "recur") and x.type is not Never
             ]
             if found and (r := (min(a for a, _ in found), max(b for _, b in found))) != ANY:
