@@ -10,9 +10,9 @@ import re
 import numpy as np
 from op_samples import SAMPLES
 
-from myia_lite.ir import Builder, Constant, Graph, Scalar, Tuple, constant, parse_text, shaped, verify
+from myia_lite.ir import I64, Builder, Constant, Graph, Scalar, Tuple, constant, parse_text, shaped, verify
 from myia_lite.ops import PRIMITIVES
-from myia_lite.ops.control import stack_new, tuple_
+from myia_lite.ops.control import jvp, stack_new, tuple_
 
 EXPRESSIONS = {
     "x / c == x * (1.0 / c) when power_of_two(c)": "x: f64 | x / 4.0",
@@ -266,6 +266,153 @@ graph @f(%x: f64, %y: f64) -> f64 {
     ),
 }
 
+FOLD = """
+graph @f(%i: i64, %s: f64, %x: f64[4]) -> f64 {
+  %j: i64 = mod(%i, 4)
+  %y: f64 = loop(0, %s) {
+    @L(%k: i64, %t: f64) -> f64 {
+      %c: bool = lt(%k, 4)
+      %r: f64 = switch(%c) {
+        @body() -> f64 {
+          %e: f64 = elem(%x, %k)
+          %h: bool = eq(%k, %j)
+          %w: f64 = select(%h, %e, 0.0)
+          %u: f64 = add(%t, %w)
+          %n: i64 = add(%k, 1)
+          %m: f64 = recur @L(%n, %u)
+          return %m
+        }
+        @done() -> f64 {
+          return %t
+        }
+      }
+      return %r
+    }
+  }
+  return %y
+}"""
+BUILD = """
+graph @f(%i: i64, %x: f64[4]) -> f64[4] {
+  %j: i64 = mod(%i, 4)
+  %zeros: f64[4] = broadcast[shape=(4,), axes=()](0.0)
+  %y: f64[4] = loop(0, %zeros) {
+    @L(%k: i64, %t: f64[4]) -> f64[4] {
+      %c: bool = lt(%k, 4)
+      %r: f64[4] = switch(%c) {
+        @body() -> f64[4] {
+          %e: f64 = elem(%x, %k)
+          %h: bool = eq(%k, %j)
+          %w: f64 = select(%h, %e, 0.0)
+          %u: f64[4] = set_elem(%t, %w, %k)
+          %n: i64 = add(%k, 1)
+          %m: f64[4] = recur @L(%n, %u)
+          return %m
+        }
+        @done() -> f64[4] {
+          return %t
+        }
+      }
+      return %r
+    }
+  }
+  return %y
+}"""
+PROGRAMS |= {
+    "loop(k < n, s) { s + where(k == i, f(k), zero) } == s + where(0 <= i < n, f(i), zero)": FOLD,
+    "loop(k < n, s) { s + where(k == i, f(k), 0.0) } == s + where(0 <= i < n, f(i), 0.0) (a sum of zeros may be -0.0)": FOLD,  # noqa: E501
+    "loop(k < n, fill(0)) { r with r[k] = where(k == i, f(k), 0) } == fill(0) with [i] = f(i)": BUILD,
+    "elem(loop(k < n, _) { r with r[k] = f(k) }, i) == f(i), f small": BUILD.replace("%w, %k)", "%e, %k)")
+    .replace("@f(%i: i64, %x: f64[4]) -> f64[4]", "@f(%i: i64, %x: f64[4]) -> f64")
+    .replace("  return %y\n}", "  %q: f64 = elem(%y, %j)\n  return %q\n}"),
+    "x with [s:] = loop(fill) { r with [i] = v } == loop(x) { r with [s + i] = v }, which writes it all": BUILD.replace(
+        "%i: i64, %x: f64[4]) -> f64[4]", "%i: i64, %x: f64[4], %a: f64[3,4]) -> f64[3,4]"
+    ).replace(
+        "  return %y\n}",
+        "  %v: f64[1,4] = reshape[shape=(1, 4)](%y)\n"
+        "  %q: f64[3,4] = slice_set[steps=(1, 1)](%a, %v, 2, 0)\n  return %q\n}",
+    ),
+}
+EXPRESSIONS |= {
+    "elem(set_elem(fill(c), v, i), j) == where(j == i, v, c)": (
+        "c: f64, v: f64, i: i64, j: i64 | elem(set_elem(fill(c, 4), v, mod(i, 4)), mod(j, 4))"
+    ),
+    "x with [s:] = fill(c) with [i] = v == (x with [s:] = fill(c)) with [s + i] = v": (
+        "a: f64[3,4], v: f64, i: i64 | "
+        "slice_set(a, reshape(set_elem(fill(index(0.0), 4), v, mod(i, 4)), shape=(1, 4)), 2, 0, steps=(1, 1))"
+    ),
+    "mul(where(c, x, 0), y) == where(c, mul(x, y), 0)": "c: bool, x: f64, y: f64 | where(c, x, 0.0) * y",
+    "mul(y, where(c, x, 0)) == where(c, mul(y, x), 0)": "c: bool, x: f64, y: f64 | y * where(c, x, 0.0)",
+    "div(where(c, x, 0), y) == where(c, div(x, y), 0)": "c: bool, x: f64, y: f64 | where(c, x, 0.0) / y",
+    "neg(where(c, x, 0)) == where(c, neg(x), 0)": "c: bool, x: f64 | -where(c, x, 0.0)",
+    "where(c, x, 0.0) + where(c, y, 0.0) == where(c, x + y, 0.0)": (
+        "c: bool, x: f64, y: f64 | where(c, x, 0.0) + where(c, y, 0.0)"
+    ),
+    "where(c, x, 0.0) - where(c, y, 0.0) == where(c, x - y, 0.0)": (
+        "c: bool, x: f64, y: f64 | where(c, x, 0.0) - where(c, y, 0.0)"
+    ),
+    "where(c, 0.0, 0.0) == 0.0": "c: bool | where(c, index(0.0), index(0.0))",
+    "0.0 / x == 0.0": "x: f64 | 0.0 / x",
+}
+# forward mode by rules: a function under jvp
+BODY = {
+    "jvp @f(x, d) == (y, tangent(y)), y = f(dual(x, d))": "%y: f64 = sin(%x)",
+    "tangent(dual(x, d)) == d": "%y: f64 = add(%x, 1.0)",
+    "tangent(constant) == zero": "%y: f64 = mul(%x, 2.0)",
+    "dual(x, d) == x": "%y: f64 = neg(%x)",
+    "call @f(dual(x, d)) == the body of f": "%y: f64 = call @g(%x)",
+    "loop(x) { f } == loop(x, tangent(x)) { f on duals }, under jvp": LOOP.format(start="0.0", limit="3", next="%t")
+    .split("-> f64 {", 1)[1]
+    .rsplit("return", 1)[0]
+    .strip(),
+    "switch(c) { a } { b } == switch(c) { a, tangent(a) } { b, tangent(b) }, under jvp": "%c: bool = lt(%x, 1.0)\n"
+    + BRANCH.format(c="%c", other="%x").split("-> f64 {", 1)[1].rsplit("return", 1)[0].strip(),
+}
+BODY["recur(x) == recur(x, tangent(x)), under jvp"] = BODY[
+    "loop(x) { f } == loop(x, tangent(x)) { f on duals }, under jvp"
+]
+
+
+def under_jvp(body):
+    return f"""
+graph @f(%x: f64, %x_dot: f64) -> (f64, f64) {{
+  %r: (f64, f64) = jvp[wrt=(0,)] @h(%x, %x_dot)
+  return %r
+}}
+
+graph @h(%x: f64) -> f64 {{
+  {body}
+  return %y
+}}
+""" + ("\ngraph @g(%x: f64) -> f64 {\n  %y: f64 = exp(%x)\n  return %y\n}\n" if "@g" in body else "")
+
+
+def tangents_of(name):
+    """One primitive under jvp, with a tangent for each float argument."""
+    op = PRIMITIVES[name]
+    dtypes = {"float64": "f64", "float32": "f32", "int64": "i64", "int32": "i32", "bool": "bool"}
+    for args, attrs in SAMPLES[op.name]:
+        types = [shaped(dtypes[a.dtype.name], a.shape) for a in args]
+        if not any(t.dtype == "f64" for t in types) or not all(a.size for a in args):
+            continue
+        h, g = Graph("h"), Graph("f")
+        ps = [
+            constant(a.item()) if t == I64 else h.parameter(t, f"x{k}")
+            for k, (a, t) in enumerate(zip(args, types, strict=True))
+        ]
+        with Builder(h):
+            try:
+                h.returns(op(*ps, **attrs))
+            except TypeError:
+                continue
+        wrt = tuple(k for k, p in enumerate(h.params) if p.type.dtype == "f64")
+        if getattr(h.result_type, "dtype", "") != "f64":
+            continue
+        xs = [g.parameter(p.type, p.name) for p in h.params]
+        dots = [g.parameter(h.params[k].type, f"{h.params[k].name}_dot") for k in wrt]
+        with Builder(g) as b:
+            g.returns(b.emit(jvp, *xs, *dots, graphs=(h,), wrt=wrt))
+        yield verify(g)
+
 
 def structural(t):
     c = Constant(0.0, Scalar("f64"))
@@ -406,8 +553,16 @@ def of_family(rule):
 
 def inputs(rule):
     """The programs on which a rule is tried; the first on which it fires is the one that is shown."""
-    if rule.name in PROGRAMS:
-        yield verify(parse_text(PROGRAMS[rule.name], PRIMITIVES))
+    if rule.name in BODY:
+        yield verify(parse_text(under_jvp(BODY[rule.name]), PRIMITIVES))
+    elif rule.name.startswith("tangent("):
+        yield from tangents_of(rule.name.split("(")[1])
+    elif rule.name in PROGRAMS:
+        g = parse_text(PROGRAMS[rule.name], PRIMITIVES)
+        if "where(k == i, f(k), zero)" in rule.name:  # the text does not tell a structural zero
+            for n in (n for h in g.nested() for n in h.nodes if n.op.name == "select"):
+                n.args = (*n.args[:2], structural(None))
+        yield verify(g)
     elif rule.name in EXPRESSIONS:
         yield program(EXPRESSIONS[rule.name])
     elif rule.equation:
