@@ -70,7 +70,9 @@ class MyiaFunction:
     def _dispatch(self, *args, **keywords):
         """The way for whatever the last program's own entry does not take."""
         program = self._program(args, keywords)
-        return program.call(args, keywords)
+        made = program.prepare(self)
+        self._entry = program.entry or self._dispatch
+        return program.call(args, keywords) if made is None else made(*args, **keywords)
 
     def _program(self, args, keywords) -> _Program:
         key = self._signature(args, keywords)
@@ -83,7 +85,6 @@ class MyiaFunction:
                     self.compilations += 1
                     if self.compilations == 1:
                         _count(python_function(self._function))
-        self._entry = program.entry or self._dispatch
         return program
 
     def _signature(self, args, keywords) -> tuple:
@@ -180,11 +181,19 @@ class _Program:
         self.keywords = tuple(k for k, _ in keywords)
         self.run = get_backend(owner.backend).compile(graph)
         self.current, always = still_current(self.inferred.dependencies)
-        self.entry = None
-        if owner.backend == "llvm" and not keywords:
-            self.entry = adapter(
-                self.run, self.inferred, None if always else self.current, owner._dispatch, owner.__name__
-            )
+        self.watched = None if always else self.current
+        self.calls, self.entry = 0, None
+
+    def prepare(self, owner: MyiaFunction) -> Callable | None:
+        """Before a call: the native entry, where this is the second call; many programs are called but once."""
+        if self.calls >= 2:
+            return None
+        with owner._lock:
+            self.calls += 1
+            if self.calls != 2 or owner.backend != "llvm" or self.keywords:
+                return None
+            self.entry = with_room(adapter, self.run, self.inferred, self.watched, owner._dispatch, owner.__name__)
+            return self.entry
 
     def call(self, args: tuple, keywords: dict, captured=None):
         """`captured`: what to take for the arrays from outside, instead of what they hold now."""
