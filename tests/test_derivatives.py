@@ -460,3 +460,29 @@ def test_against_jax():
 def test_refusals_are_ours():
     with pytest.raises(MyiaError):
         jvp(lambda x: print(x), (1.0,), (1.0,))
+
+
+@pytest.mark.parametrize("transform", [jacfwd, jacrev])
+def test_many_scalars_share_one_program(transform):
+    """The program has as many sines as the function, not as many for each input."""
+
+    @myia(backend="interp")
+    def f(p):
+        s = p["x"].sum()
+        for a in p["a"]:
+            s = s + math.sin(a)
+        return [a * s for a in p["a"]], s * p["x"]
+
+    def case(n):
+        return {"a": [0.1 * k for k in range(n)], "x": X}
+
+    (rows, last) = transform(f)(case(12))
+    sines = [math.cos(0.1 * k) for k in range(12)]
+    total = X.sum() + sum(math.sin(0.1 * k) for k in range(12))
+    matrix = np.array([row["a"] for row in rows])
+    np.testing.assert_allclose(matrix, np.outer(0.1 * np.arange(12), sines) + total * np.eye(12), rtol=1e-12)
+    np.testing.assert_allclose([row["x"] for row in rows], np.outer(0.1 * np.arange(12), np.ones(3)), atol=1e-15)
+    np.testing.assert_allclose(np.array(last["a"]), np.outer(sines, X), rtol=1e-12)
+    np.testing.assert_allclose(last["x"], np.outer(X, np.ones(3)) + total * np.eye(3), rtol=1e-12)
+    sizes = [transform(f).ir(case(n), stage="ad").count("sin(") for n in (6, 12)]
+    assert sizes[1] <= 2 * sizes[0] + 4
