@@ -187,12 +187,16 @@ class CustomDerivative:
         return self.function(*args, **keywords)
 
     def defjvp(self, rule: Callable) -> Callable:
-        """Set the rule of forward mode, `rule(primals, tangents) -> (value, tangent)`; returns it, for use as a decorator."""
+        """Set the rule of forward mode, `rule(primals, tangents) -> (value, tangent)`; returns it, for use as a
+        decorator.
+        """
         self.jvp_rule = rule
         return rule
 
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
-        """Set the rule of reverse mode: `fwd(*args) -> (value, residuals)`, `bwd(residuals, cotangent) -> cotangents`."""
+        """Set the rule of reverse mode: `fwd(*args) -> (value, residuals)`, `bwd(residuals, cotangent) ->
+        cotangents`.
+        """
         self.fwd, self.bwd = fwd, bwd
 
 
@@ -200,10 +204,10 @@ def custom_derivative(function: Callable) -> CustomDerivative:
     """A function with derivative rules of its own, in place of those that follow from its code.  Use it as a decorator.
 
     `f.defjvp(rule)`: rule(primals, tangents) -> (value, tangent), with tuples of the arguments and of their tangents.
-    `f.defvjp(fwd, bwd)`: fwd(*args) -> (value, residuals), and bwd(residuals, cotangent) -> a tuple with the cotangent of
-    each argument.  Directions have None in the place of what is no float, and may have None for zero.
-    One rule is enough: the other mode is its transpose, if the rule is linear in the tangent (or cotangent), and an error
-    otherwise.  Rules are differentiated in turn where a higher order is asked for.
+    `f.defvjp(fwd, bwd)`: fwd(*args) -> (value, residuals), and bwd(residuals, cotangent) -> a tuple with the cotangent
+    of each argument.  Directions have None in the place of what is no float, and may have None for zero.
+    One rule is enough: the other mode is its transpose, if the rule is linear in the tangent (or cotangent), and an
+    error otherwise.  Rules are differentiated in turn where a higher order is asked for.
 
     Raises MyiaTypeError where a rule is missing or does not fit, or where what f captures is differentiated.
 

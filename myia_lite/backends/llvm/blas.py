@@ -205,7 +205,7 @@ def _threads() -> tuple[int, int] | None:
 
 @contextmanager
 def _in_one_thread(ctx, m, n, k):
-    """A product too small for a second thread.  What is restored is the number at the start: another call may be inside, too."""
+    """A product too small for a second thread.  What is restored is the number at the start: others may be inside."""
     small = all(isinstance(d, int) for d in (m, n, k)) and m * n * k < ALONE
     found = _threads() if small else None
     if found is None or found[1] == 1:

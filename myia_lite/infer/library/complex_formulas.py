@@ -139,7 +139,9 @@ def power_of_ints(x, y, n):
 
 
 def sqrt(x, y):
-    """The root with non-negative real part; below the negative axis (y = -0.0 included) it has a negative imaginary part."""
+    """The root with non-negative real part; below the negative axis (y = -0.0 included) it has a negative imaginary
+    part.
+    """
     size = E.select(E.ge(x, 0.0), x, -x)
     t = E.sqrt(0.5 * (size + E.hypot(x, y)))
     u = y / (2.0 * _nonzero(t))

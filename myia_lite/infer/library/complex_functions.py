@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import cmath
 import math
 
@@ -43,7 +42,7 @@ from .complexes import (
     unequal,
 )
 from .dtypes import cast, convert, leaf_of
-from .registry import COMPLEX, METHODS, TABLE, absent, describe, elaborates, fixed, holds_complex, require
+from .registry import COMPLEX, METHODS, TABLE, absent, describe, elaborates, fixed, require
 from .sizes import fact, negated, node_of, shape, total
 
 # ---- elementwise -----------------------------------------------------------------------------------------------------
@@ -181,7 +180,9 @@ def prod(ctx, a, axis=None, dtype=None, *, keepdims=False):
     moved = ctx.call(Static(np.transpose), [z, Sequence(tuple(ctx.const(k) for k in order))]) if rank > 1 else z
     moved = _reshaped(ctx, moved, (*kept, count))
     out = _product_of(ctx, moved, count)
-    return _reshaped(ctx, out, tuple(1 if k in axes else d for k, d in enumerate(sizes)) if fixed(ctx, keepdims, "keepdims") else kept)
+    if fixed(ctx, keepdims, "keepdims"):
+        kept = tuple(1 if k in axes else d for k, d in enumerate(sizes))
+    return _reshaped(ctx, out, kept)
 
 
 def _reshaped(ctx, z, sizes):

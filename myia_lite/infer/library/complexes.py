@@ -18,7 +18,7 @@ from . import numbers, ufuncs
 from .complex_formulas import mathematics
 from .dtypes import NUMPY, cast, leaf_of
 from .registry import COMPLEX, TABLE, absent, describe, fixed, holds_complex, require
-from .sizes import aligned, fact, fill, negated, shape
+from .sizes import aligned, fact, fill, shape
 
 WHOLE = {"f32": np.dtype("c8"), "f64": np.dtype("c16")}  # the complex dtype whose parts are of a float dtype
 PARTS = {d: name for name, d in WHOLE.items()}
@@ -182,7 +182,8 @@ FORMULAS = {"+": formulas.add, "-": formulas.sub, "*": formulas.mul, "/": formul
 def meets(a, b) -> bool:
     """Is `a op b` arithmetic of complex numbers?"""
     if isinstance(a, Complex) or isinstance(b, Complex):
-        return all(isinstance(v, (Complex, Leaf)) or isinstance(v, Sequence) and _is_numpy(w) for v, w in ((a, b), (b, a)))
+        pairs = ((a, b), (b, a))
+        return all(isinstance(v, (Complex, Leaf)) or isinstance(v, Sequence) and _is_numpy(w) for v, w in pairs)
     return any(holds_complex(v) and isinstance(v, Sequence) and _is_numpy(w) for v, w in ((a, b), (b, a)))
 
 
@@ -222,7 +223,8 @@ def power(ctx, a, b):
         elif known == 0.5 and not py:
             re, im = formulas.sqrt(x, y)
         elif isinstance(b, Leaf) and b.type.dtype in INTS:
-            n = aligned(ctx, [x, cast(ctx, b.node, "i64")])[1] if isinstance(x.type, Array) else cast(ctx, b.node, "i64")
+            n = cast(ctx, b.node, "i64")
+            n = aligned(ctx, [x, n])[1] if isinstance(x.type, Array) else n
             re, im = formulas.power_of_ints(x, y, n)
         else:
             re, im = formulas.power(x, y, c, d)
@@ -273,7 +275,8 @@ def inplace(ctx, op, a, b):
     """The value of a complex array `a` after `a op= b`, of its own shape and dtype."""
     out = binary(ctx, op, a, b)
     own, new = shape(ctx, a.re), shape(ctx, out.re)
-    if len(own) != len(new) or any(isinstance(m, int) and isinstance(n, int) and m != n for m, n in zip(own, new, strict=True)):
+    known = [(m, n) for m, n in zip(own, new, strict=False) if isinstance(m, int) and isinstance(n, int)]
+    if len(own) != len(new) or any(m != n for m, n in known):
         from ...ir import MyiaValueError
 
         ctx.error("non-broadcastable output operand", f"make a new array: a = a {op} b", cls=MyiaValueError)
@@ -329,7 +332,8 @@ def componentwise(*objects, data=("a",), like=()):
             try:
                 bound = signature.bind(ctx, *values, **keywords)
             except TypeError as error:
-                ctx.error(f"{name}(): {error}", f"call it with parameters among {', '.join(list(signature.parameters)[1:])}")
+                names = ", ".join(list(signature.parameters)[1:])
+                ctx.error(f"{name}(): {error}", f"call it with parameters among {names}")
             given = bound.arguments
             if not absent(given.get("dtype")):
                 dtype = part_dtype(ctx, given["dtype"])
@@ -375,7 +379,8 @@ def multilinear(*objects, factors, conjugate=()):
             given = []
             for f in factors:
                 v = bound.arguments[f]
-                given += [(f, k, array_like(ctx, x)) for k, x in enumerate(v)] if isinstance(v, tuple) else [(f, None, array_like(ctx, v))]
+                items = enumerate(v) if isinstance(v, tuple) else [(None, v)]
+                given += [(f, k, array_like(ctx, x)) for k, x in items]
 
             def expanded(chosen):
                 if len(chosen) == len(given):

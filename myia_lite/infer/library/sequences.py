@@ -11,7 +11,20 @@ import numpy as np
 from ...ir import MyiaAttributeError, MyiaValueError
 from ...ops import arrays as A
 from ...ops import elementwise as E
-from ..values import Bound, Closure, Complex, Iterator, Leaf, Mapping, Range, Record, Sequence, Slice, Static, Transformed
+from ..values import (
+    Bound,
+    Closure,
+    Complex,
+    Iterator,
+    Leaf,
+    Mapping,
+    Range,
+    Record,
+    Sequence,
+    Slice,
+    Static,
+    Transformed,
+)
 from . import numbers, ufuncs
 from .creation import range_count
 from .dtypes import class_of, convert, is_array, is_scalar, join_numbers
