@@ -20,6 +20,7 @@ from .backends.interp.machine import execute, flat
 from .backends.interp.plan import Plan, as_value
 from .derivatives import float_part
 from .infer import abstract, leaves, rebuild
+from .infer.templates import Dyn
 from .ir import MyiaTypeError, MyiaValueError, is_float
 from .opt import optimise
 
@@ -31,9 +32,9 @@ def sparse_jacobian(f: Callable, argnums: int | str | tuple = 0) -> SparseJacobi
     structure one after the other, arrays in row-major order.  Elements that can be other than zero are stored, also
     where they happen to be zero, so that the pattern stays the same from point to point.
 
-    The pattern is found by running the program on sets of input indexes, not by trying numbers.  Columns that share no
-    row go together in one pass of forward mode, rows that share no column in one of reverse mode, whatever makes fewer
-    passes: a banded or a block diagonal Jacobian takes as many passes as a row has elements, however large it is.
+    The pattern is found by running the derivative on sets of input indexes, not by trying numbers.  Columns that share
+    no row go together in one pass of forward mode, rows that share no column in one of reverse mode, whatever makes
+    fewer passes: a banded or a block diagonal Jacobian takes as many passes as a row has elements, however large it is.
     Where the inputs have no say in branches and indexes the pattern is kept for later calls.
 
     `.pattern(*args)` is the pattern alone, `.passes(*args)` the numbers of forward and of reverse passes.
@@ -81,8 +82,14 @@ def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian
     return _kept(SparseHessian, f, argnums)
 
 
+# their results are no values of compiled code, which says so when it meets them
+sparse_jacobian.__myia_outside__ = sparse_hessian.__myia_outside__ = True
+
+
 def _kept(kind: type, f: Callable, argnums):
     """The same object for the same function, so that its programs and patterns are found again."""
+    if not isinstance(argnums, (int, str, tuple)):
+        raise MyiaTypeError(f"argnums is {argnums!r}", remedy="an index, a parameter's name, or a tuple of these")
     keep = isinstance(f, (types.FunctionType, types.MethodType, MyiaFunction))
     return (_made if keep else _made.__wrapped__)(kind, f, argnums)
 
@@ -121,9 +128,7 @@ class SparseJacobian:
     def __init__(self, f: Callable, argnums: int | str | tuple):
         self._function, self._argnums = self._differentiate(f, argnums), argnums
         self._names = _parameters(f)
-        self._value, self._jvp, self._pullback = (
-            transformed(kind, self._function) for kind in ("value", "jvp", "pullback")
-        )
+        self._jvp, self._pullback = (transformed(kind, self._function) for kind in ("jvp", "pullback"))
         self._analyses: dict[Any, _Analysis] = {}
 
     def _differentiate(self, f, argnums) -> Callable:
@@ -132,23 +137,24 @@ class SparseJacobian:
 
     def __call__(self, *args, **keywords) -> sparse.csr_array:
         args, wrt = self._bind(args, keywords)
-        layout = self._layout(args, wrt)
-        seeds = _Seeds([args[k] for k in wrt])
+        seeds, layout = self._layout(args, wrt)
         data = np.zeros(layout.pattern.nnz, seeds.dtype)
         for p in layout.passes:
-            along = self._reverse(args, wrt, p.seed, layout) if p.reverse else self._forward(args, wrt, p.seed, seeds)
+            along = self._reverse(args, wrt, p.seed, layout) if p.reverse else self._forward(args, p.seed, seeds)
             data[p.elements] = along[p.reads]
         p = layout.pattern
         return sparse.csr_array((data, p.indices, p.indptr), shape=p.shape, copy=True)
 
     def pattern(self, *args, **keywords) -> sparse.csr_array:
         """Where the matrix may be other than zero, as bools."""
-        return self._layout(*self._bind(args, keywords)).pattern.copy()
+        _, layout = self._layout(*self._bind(args, keywords))
+        return layout.pattern.copy()
 
     def passes(self, *args, **keywords) -> tuple[int, int]:
         """How many forward passes the matrix takes, and how many reverse ones."""
-        passes = self._layout(*self._bind(args, keywords)).passes
-        return sum(not p.reverse for p in passes), sum(p.reverse for p in passes)
+        _, layout = self._layout(*self._bind(args, keywords))
+        reverse = sum(p.reverse for p in layout.passes)
+        return len(layout.passes) - reverse, reverse
 
     # ---- arguments
     def _bind(self, args, keywords) -> tuple[tuple, tuple[int, ...]]:
@@ -174,12 +180,14 @@ class SparseJacobian:
             wrt.append(k)
         return args, tuple(wrt)
 
-    def _layout(self, args, wrt) -> Layout:
-        signature = self._value._signature(args, {})
+    def _layout(self, args, wrt) -> tuple[_Seeds, Layout]:
+        seeds = _Seeds(args, wrt)
+        given = (args, seeds.tangents(np.zeros(seeds.size)))
+        signature = self._jvp._signature(given, {})
         analysis = self._analyses.get(signature)
         if analysis is None or not analysis.current():
-            analysis = self._analyses[signature] = with_room(_Analysis, self._value, signature)
-        return analysis.layout(args, wrt, self._prepare)
+            analysis = self._analyses[signature] = with_room(_Analysis, self._jvp, signature)
+        return seeds, analysis.layout(*given, wrt, self._prepare)
 
     def _prepare(self, pattern: sparse.csr_array) -> tuple[sparse.csr_array, list[Pass]]:
         """The pattern, as small as it is known to be, and how to fill it."""
@@ -194,15 +202,12 @@ class SparseJacobian:
         ]
 
     # ---- passes
-    def _forward(self, args, wrt, seed, seeds):
-        tangents: list[Any] = [None] * len(args)
-        for k, tangent in zip(wrt, seeds.structured(seed), strict=True):
-            tangents[k] = tangent
-        _, tangent = self._jvp(args, tuple(tangents))
+    def _forward(self, args, seed, seeds):
+        _, tangent = self._jvp(args, seeds.tangents(seed))
         return _vector(tangent)
 
     def _reverse(self, args, wrt, seed, layout):
-        (cotangent,) = _Seeds([layout.value]).structured(seed)
+        (cotangent,) = _Seeds((layout.value,), (0,)).tangents(seed)
         cotangents = self._pullback(args, cotangent)
         return _vector(tuple(cotangents[k] for k in wrt))
 
@@ -232,45 +237,67 @@ class SparseHessian(SparseJacobian):
 
 
 class _Analysis:
-    """The program for one signature of the arguments, and its last layout."""
+    """The program of the passes for one signature of the arguments, and its last layout.
 
-    def __init__(self, value: GradFunction, signature):
-        self.inferred = value._infer(*signature)
+    The pattern is that of the forward program's linear part: of the tangents it gives in those it gets.  So it is what
+    the passes see, custom rules and all.
+    """
+
+    def __init__(self, jvp: GradFunction, signature):
+        self.inferred = jvp._infer(*signature)
         self.graph = optimise(differentiated(self.inferred.graph))
         self.current, _ = still_current(self.inferred.dependencies)
         self.last: dict[tuple[int, ...], Layout] = {}
 
-    def layout(self, args, wrt, prepare) -> Layout:
-        values, owners = [], []
-        for k, (a, t) in enumerate(zip(args, self.inferred.arguments, strict=True)):
-            values += leaves(a, t)
-            owners += [k] * (len(values) - len(owners))
-        values += self.inferred.captured
-        floats = [k for k in range(len(owners)) if is_float(self.graph.params[k].type)]
-        inputs = [k for w in wrt for k in floats if owners[k] == w]
-        given = [np.asarray(v) for k, v in enumerate(values) if k not in inputs]
+    def layout(self, args, tangents, wrt, prepare) -> Layout:
+        of_args, of_tangents = self.inferred.arguments
+        values, owners = [*leaves(args, of_args), *leaves(tangents, of_tangents), *self.inferred.captured], []
+        for t in (of_args, of_tangents):
+            owners += [k for k, item in enumerate(t.items) for _ in range(_size(item))]
+        primals, params = _size(of_args), self.graph.params
+        varying = [k for k in range(primals) if owners[k] in wrt and is_float(params[k].type)]
+        inputs = [k for w in wrt for k in range(primals, len(owners)) if owners[k] == w]
+        fixed = set(range(len(values))).difference(varying, inputs)
+        given = [np.asarray(values[k]) for k in sorted(fixed)]
         last = self.last.get(wrt)
         if last is None or not last.holds(given):
-            last = self.last[wrt] = self._find(values, inputs, [v.copy() for v in given], prepare)
+            found = self._find(values, varying, inputs)
+            pattern, passes = prepare(sorted_rows(found.pattern))
+            last = Layout(pattern, tuple(passes), found.value, None if found.branched else [v.copy() for v in given])
+            self.last[wrt] = last
         return last
 
-    def _find(self, values, inputs, given, prepare) -> Layout:
+    def _find(self, values, varying, inputs) -> _Found:
         graph = self.graph
         held = [as_value(v, p.type) for v, p in zip(values, graph.params, strict=True)]
         dependence = Dependence(sum(np.size(held[k]) for k in inputs))
+        for k in varying:
+            held[k] = dependence.varying(held[k])
         for k in inputs:
-            held[k] = dependence.input(held[k], graph.params[k].type)
+            held[k] = dependence.input(held[k])
 
         def meaning(n):
             return _raising(n) if n.op.name in ("guard", "raise") else dependence.meaning(n)
 
         with np.errstate(all="ignore"):
             results = flat(execute(Plan(graph, meaning).entry, list(held)), graph.result_type)
-        kinds = graph.result_type.elems if hasattr(graph.result_type, "elems") else (graph.result_type,)
-        floats = [r for r, t in zip(results, kinds, strict=True) if is_float(t)]
-        pattern, passes = prepare(sorted_rows(dependence.pattern(floats)))
-        value = rebuild(self.inferred.result, [r.value if isinstance(r, Tracked) else r for r in results])
-        return Layout(pattern, tuple(passes), float_part(value), None if dependence.branched else given)
+        value, _ = rebuild(self.inferred.result, [r.value if isinstance(r, Tracked) else r for r in results])
+        count = _size(self.inferred.result.items[0])
+        return _Found(dependence.pattern(results[count:]), float_part(value), dependence.branched)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run at a point shows; `branched`: the inputs had a say in branches or indexes."""
+
+    pattern: sparse.csr_array
+    value: Any
+    branched: bool
+
+
+def _size(t) -> int:
+    """The number of leaves of a template."""
+    return 1 if isinstance(t, Dyn) else sum(map(_size, getattr(t, "items", ())))
 
 
 def sorted_rows(pattern) -> sparse.csr_array:
@@ -292,24 +319,27 @@ def _raising(n):
 
 
 class _Seeds:
-    """From vectors to values of the structure of these, their float leaves one after the other."""
+    """From a vector to tangents of the arguments `wrt`, whose float leaves take its elements in turn."""
 
-    def __init__(self, values: list):
-        self.parts = [float_part(v) for v in values]
-        self.templates = list(map(abstract, self.parts))
-        self.leaves = [leaves(v, t) for v, t in zip(self.parts, self.templates, strict=True)]
-        self.dtype = np.result_type(np.float32, *(np.asarray(v).dtype for vs in self.leaves for v in vs))
+    def __init__(self, args: tuple, wrt: tuple[int, ...]):
+        self.count, self.wrt = len(args), wrt
+        parts = [float_part(args[k]) for k in wrt]
+        self.templates = list(map(abstract, parts))
+        self.leaves = [list(map(np.asarray, leaves(v, t))) for v, t in zip(parts, self.templates, strict=True)]
+        self.size = sum(v.size for vs in self.leaves for v in vs)
+        self.dtype = np.result_type(np.float32, *(v.dtype for vs in self.leaves for v in vs))
 
-    def structured(self, vector) -> list:
-        out, at = [], 0
-        for t, vs in zip(self.templates, self.leaves, strict=True):
+    def tangents(self, vector) -> tuple:
+        """None for the other arguments."""
+        out, at = [None] * self.count, 0
+        for k, t, vs in zip(self.wrt, self.templates, self.leaves, strict=True):
             pieces = []
             for v in vs:
-                piece = vector[at : at + np.size(v)].astype(np.asarray(v).dtype).reshape(np.shape(v))
-                pieces.append(piece if piece.ndim else piece[()])
-                at += np.size(v)
-            out.append(rebuild(t, pieces))
-        return out
+                piece = vector[at : at + v.size].astype(v.dtype).reshape(v.shape)
+                pieces.append(piece if v.ndim else piece[()])
+                at += v.size
+            out[k] = rebuild(t, pieces)
+        return tuple(out)
 
 
 def _vector(value) -> np.ndarray:

@@ -12,11 +12,11 @@ from op_samples import SAMPLES
 from scipy import sparse
 
 from benchmarks.sparse import problem, residuals
-from myia_lite import grad, hessian, jacrev, myia, sparse_hessian, sparse_jacobian
+from myia_lite import grad, hessian, jacrev, myia, sparse_hessian, sparse_jacobian, stop_gradient
 from myia_lite.ad.colouring import jacobian_colouring, star_colouring
 from myia_lite.ad.index_sets import FIRST, IndexSets
 from myia_lite.ad.sparsity import Dependence, Tracked
-from myia_lite.ir import Apply, MyiaTypeError, MyiaValueError, is_float, shaped
+from myia_lite.ir import Apply, MyiaError, MyiaTypeError, MyiaValueError, is_float, shaped
 from myia_lite.ops import PRIMITIVES
 
 X = np.linspace(0.3, 1.7, 9)
@@ -386,6 +386,18 @@ def test_errors():
         sparse_jacobian(lambda x, y: x / y)(3.0, 0.0)
     with pytest.raises(MyiaTypeError):
         sparse_hessian(lambda x: x * 2.0)(np.ones(2))
+    with pytest.raises(MyiaTypeError, match="argnums"):
+        sparse_jacobian(lambda x: x * 2.0, argnums=[0])
+    with pytest.raises(MyiaError, match="not supported in compiled code"):
+        myia(lambda x: sparse_jacobian(lambda z: z * z)(x))(np.ones(2))
+    with pytest.raises(ValueError, match=r"bad 1\.0"):
+        sparse_jacobian(refuses)(np.ones(2))
+
+
+def refuses(x):
+    if x[0] > 0.0:
+        raise ValueError(f"bad {x[0]}")
+    return x
 
 
 # ---- the pattern from call to call -----------------------------------------------------------------------------------
@@ -407,6 +419,11 @@ def test_a_pattern_is_kept_where_the_inputs_do_not_decide_on_it(monkeypatch):
     assert by_index(np.array([1.5, 1.0])).toarray().tolist() == [[3.0, 0.0]]
 
 
+def test_what_has_no_derivative_is_no_part_of_the_pattern():
+    f = sparse_jacobian(lambda x: x * np.floor(x[::-1]) + stop_gradient(x).sum())
+    assert f.pattern(np.arange(4.0)).toarray().tolist() == np.eye(4, dtype=bool).tolist()
+
+
 def test_a_choice_by_value_is_no_part_of_the_pattern():
     f = sparse_jacobian(lambda x: np.where(x[1:] > x[:-1], x[1:], 0.0) + np.maximum(x[0], x[2]))
     assert np.array_equal(f.pattern(np.arange(4.0)).toarray(), f.pattern(-np.arange(4.0)).toarray())
@@ -424,7 +441,7 @@ def test_the_pattern_of_a_primitive_covers_what_a_change_changes(name):
         active = [k for k, t in enumerate(types) if is_float(t)]
         for some in itertools.chain([active], ([k] for k in active)):
             d = Dependence(sum(np.size(args[k]) for k in some))
-            tracked = [d.input(a, t) if k in some else a for k, (a, t) in enumerate(zip(args, types, strict=True))]
+            tracked = [d.input(a) if k in some else a for k, a in enumerate(args)]
             got = d.meaning(n)(*tracked, **attrs)
             value = op.value(*args, **attrs)
             if not isinstance(got, Tracked):

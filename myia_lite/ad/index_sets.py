@@ -14,6 +14,7 @@ from scipy.sparse import csgraph
 
 CONSTANT, VARIES, FIRST = 0, 1, 2
 SMALL, PATIENCE = 32, 64  # rounds of so few sets, after so many rounds: one by one is faster
+SWEEPS = 4  # after unions that nobody uses
 
 
 class IndexSets:
@@ -107,14 +108,17 @@ class IndexSets:
         single = np.array(self.single, np.int64)
         unions = np.concatenate([*self.unions, single[::2]])
         operands = np.concatenate([*self.operands, single[1::2]])
-        wanted = np.unique(names[names >= FIRST + self.inputs])
-        if not len(wanted):
-            return self._rows(names, np.zeros(0, np.int64), _empty(0, self.inputs))
+        wanted = _distinct(names[names >= FIRST + self.inputs], self.count)
         inside = operands >= FIRST
         unions, operands = _needed(unions[inside], operands[inside], wanted, self.count)
         unions, operands = self._contracted(unions, operands, wanted)
-        nodes = np.unique(unions)
-        return self._rows(names, nodes, _solve(nodes, unions, operands, self.inputs))
+        nodes = _distinct(unions, self.count)
+        row = np.zeros(self.count, np.int64)  # of a name, in the matrix of all sets
+        row[FIRST : FIRST + self.inputs] = 1 + np.arange(self.inputs)
+        row[nodes] = 1 + self.inputs + np.arange(len(nodes))
+        sets = _solve(row[unions] - 1, row[operands] - 1, len(nodes), self.inputs)
+        single = sparse.eye_array(self.inputs, dtype=bool, format="csr")
+        return sparse.csr_array(sparse.vstack([_empty(1, self.inputs), single, sets], format="csr")[row[names]])
 
     def _contracted(self, unions, operands, wanted):
         """Without the unions that only one other union uses: their operands go there at once.
@@ -133,14 +137,12 @@ class IndexSets:
             into = further
         return into[unions[~only]], operands[~only]
 
-    def _rows(self, names, nodes, sets) -> sparse.csr_array:
-        """The sets of `names`, where those of the unions `nodes` are the rows of `sets`."""
-        n = self.inputs
-        every = sparse.vstack([_empty(1, n), sparse.eye_array(n, dtype=bool, format="csr"), sets], format="csr")
-        place = np.where(names < FIRST, 0, names - FIRST + 1)
-        above = names >= FIRST + n
-        place[above] = 1 + n + np.searchsorted(nodes, names[above])
-        return sparse.csr_array(every[place])
+
+def _distinct(names, count: int):
+    """The names that occur, sorted."""
+    occurs = np.zeros(count, bool)
+    occurs[names] = True
+    return np.flatnonzero(occurs)
 
 
 def _empty(rows: int, columns: int) -> sparse.csr_array:
@@ -157,6 +159,13 @@ def _running_or(x, carried):
 
 def _needed(unions, operands, wanted, count):
     """The edges below the wanted unions."""
+    for _ in range(SWEEPS):  # there are few others, as a rule
+        used = np.zeros(count, bool)
+        used[wanted] = used[operands] = True
+        inside = used[unions]
+        if inside.all():
+            return unions, operands
+        unions, operands = unions[inside], operands[inside]
     root = np.full(len(wanted), 0)
     rows, columns = np.concatenate([unions, root]), np.concatenate([operands, wanted])
     graph = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
@@ -166,12 +175,14 @@ def _needed(unions, operands, wanted, count):
     return unions[inside], operands[inside]
 
 
-def _solve(nodes, unions, operands, inputs: int) -> sparse.csr_array:
-    """The sets of the unions `nodes` (sorted), each after its operands, in rounds of all that are ready."""
-    size = len(nodes)
-    rows, leaf = np.searchsorted(nodes, unions), operands < FIRST + inputs
-    own = _pattern(rows[leaf], operands[leaf] - FIRST, (size, inputs))
-    below = _pattern(rows[~leaf], np.searchsorted(nodes, operands[~leaf]), (size, size))
+def _solve(unions, operands, size: int, inputs: int) -> sparse.csr_array:
+    """The sets of `size` unions, in rounds of all whose operands are done.
+
+    An operand below `inputs` is an input, the others are unions; these are numbered from `inputs` on, operands first.
+    """
+    rows, leaf = unions - inputs, operands < inputs
+    own = _pattern(rows[leaf], operands[leaf], (size, inputs))
+    below = _pattern(rows[~leaf], operands[~leaf] - inputs, (size, size))
     above = sparse.csr_array(below.T)
     missing = np.diff(below.indptr)
     place = np.full(size, -1)  # of a union's row among those done

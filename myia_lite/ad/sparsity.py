@@ -1,8 +1,8 @@
 """Which outputs depend on which inputs: a meaning of the primitives on values that carry index sets.
 
-A typed program is run on these by the reference back end, at the inputs of interest.  A value that varies with the
-inputs is `Tracked`: its elements beside the names of their index sets (`IndexSets`).  So loops, recursion and branches
-go the way they go at this point, and `Dependence.branched` tells whether the inputs had a say in that, or in an index:
+A typed program is run on these by the reference back end, at a point of interest.  A value that is not the same at all
+points is `Tracked`: its elements beside the names of their index sets (`IndexSets`).  So loops, recursion and branches
+go the way they go at this point, and `Dependence.branched` tells whether the point had a say in that, or in an index:
 if not, the pattern is the same at all points.
 
 A set says where a derivative *may* be other than zero: which of two operands is the larger, or which one `where` picks
@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..ir import Apply, Scalar, Tuple
+from ..ir import Apply, Tuple
 from ..ops.arrays import set_elem, slice_set
 from ..ops.arrays import slice as slice_
 from .index_sets import CONSTANT, FIRST, VARIES, IndexSets
@@ -47,11 +47,15 @@ class Dependence:
         self.sets, self.count, self.taken = IndexSets(count), count, 0
         self.branched = False
 
-    def input(self, value, t) -> Tracked:
+    def input(self, value) -> Tracked:
         """A float leaf of the inputs, the next in order."""
         names = np.arange(FIRST + self.taken, FIRST + self.taken + np.size(value)).reshape(np.shape(value))
         self.taken += np.size(value)
-        return Tracked(value, int(names) if isinstance(t, Scalar) else names, self)
+        return Tracked(value, names if names.ndim else int(names), self)
+
+    def varying(self, value) -> Tracked:
+        """A leaf that is different from point to point, and in whose derivatives we have no interest."""
+        return Tracked(value, np.full(np.shape(value), VARIES) if np.ndim(value) else VARIES, self)
 
     def pattern(self, results: list):
         """A row for each element of the results, in order, a column for each element of the inputs."""

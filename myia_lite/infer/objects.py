@@ -196,7 +196,7 @@ class Objects(Records):
         if elaborator is not None:
             return self.call_elaborator(elaborator, args, keywords)
         if isinstance(obj, types.FunctionType):
-            if obj.__code__.co_filename.startswith(FOREIGN):
+            if obj.__code__.co_filename.startswith(FOREIGN) or hasattr(obj, "__myia_outside__"):
                 self.error(f"{obj.__name__} is not supported in compiled code", library.suggest(obj))
             return self.call_python(obj, args, keywords)
         if isinstance(obj, types.MethodType):
