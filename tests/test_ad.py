@@ -377,3 +377,39 @@ graph @f(%x: f64, %a: f64) -> f64 {
     (looped,) = (n for n in g.nodes if n.op.name == "loop")
     assert [p.name for p in looped.graphs[0].params] == ["i", "s", "b", "s_dot"]
     assert get_backend("interp").compile(g)([2.0, 3.0, 1.0]) == [8.0 + 3.0**8, 12.0]
+
+
+def test_frames_hold_no_parts_of_invariant_arrays():
+    """A loop that reads rows of an outer array reads them again; of a chain of cheap operations one array is kept."""
+    text = """
+graph @f(%x: f64) -> f64 {
+  %w: f64[9,4] = broadcast[shape=(9, 4), axes=()](%x)
+  %y: f64 = loop(0, %x) {
+    @L(%i: i64, %s: f64) -> f64 {
+      %c: bool = lt(%i, 9)
+      %r: f64 = switch(%c) {
+        @body() -> f64 {
+          %row: f64[1,4] = slice[steps=(1, 1), shape=(1, 4)](%w, %i, 0)
+          %v: f64[4] = reshape[shape=(4,)](%row)
+          %u: f64[4] = mul(%v, %s)
+          %e: f64[4] = exp(%u)
+          %p: f64[4] = add(1.0, %e)
+          %q: f64[4] = div(%e, %p)
+          %t: f64 = reduce_sum[axes=(0,)](%q)
+          %j: i64 = add(%i, 1)
+          %n: f64 = recur @L(%j, %t)
+          return %n
+        }
+        @done() -> f64 {
+          return %s
+        }
+      }
+      return %r
+    }
+  }
+  return %y
+}"""
+    g = derivative(parse_text(text, PRIMITIVES), "reverse")
+    g = simplified(verify(expand(g, simplified)))
+    (frame,) = {n.args[1].type for h in g.nested() for n in h.nodes if n.op.name == "stack_push"}
+    assert [str(t) for t in frame.elems].count("f64[4]") == 1

@@ -486,6 +486,7 @@ def test_matmul(dtype, ta, tb):
                 ((), 8, 8, 8),
                 ((), 2, 3, 40),
                 ((), 30, 0, 1),
+                ((), 6, 7, 1),
             ],
         ):
             x = a(*batch, *((k, m) if ta else (m, k)), dtype=dtype)
@@ -576,6 +577,41 @@ def test_transposed_products():
         return P["matmul"](P["transpose"](x, perm=(1, 0)), P["transpose"](y, perm=(1, 0)), ta=False, tb=False)
 
     fused(f, a(20, 30), a(25, 20), inlined=2, rtol=1e-12)
+
+
+def test_an_outer_product_goes_into_its_consumer():
+    def f(x, y, z):
+        return P["matmul"](P["neg"](x), y, ta=False, tb=True) * 2.0 + z
+
+    fused(f, a(5, 1), a(7, 1), a(5, 7), inlined=3, rtol=1e-14)
+
+    def summed(x, y):
+        return P["reduce_sum"](P["matmul"](x, y, ta=True, tb=False), axes=(0, 1))
+
+    fused(summed, a(1, 5), a(1, 7), inlined=1, rtol=1e-13)
+
+
+def test_a_product_reads_a_part_where_it_lies():
+    def f(x, y, i):
+        part = P["reshape"](P["slice"](x, i, I[0], I[0], steps=(1, 1, 1), shape=(1, 6, 7)), shape=(6, 7))
+        return P["matmul"](part, y, ta=False, tb=False)
+
+    fused(f, a(3, 6, 7), a(7, 1), np.int64(2), inlined=2, rtol=1e-13, dynamic=[False])
+
+    def written(x, y, i):  # between the part and the product
+        part = P["reshape"](P["slice"](x, i, I[0], I[0], steps=(1, 1, 1), shape=(1, 6, 7)), shape=(6, 7))
+        z = P["set_elem"](x, 1e9, i, I[0], I[0])
+        return P["matmul"](part, y, ta=False, tb=False) + P["reduce_sum"](z, axes=(0, 1, 2))
+
+    check(written, a(3, 6, 7), a(7, 1), np.int64(2), rtol=1e-13, dynamic=[False])
+
+
+def test_a_column_is_not_in_one_piece():
+    def f(x, y):
+        part = P["slice"](x, I[0], I[1], steps=(1, 1), shape=(4, 3))
+        return P["matmul"](part, y, ta=False, tb=False)
+
+    fused(f, a(4, 5), a(3, 2), inlined=0, rtol=1e-13, dynamic=[False])
 
 
 def test_reshape_of_a_gathered_sum():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 
 from ..ir import Apply, Array, Constant, Node, Scalar
@@ -21,22 +22,34 @@ def weight(n) -> int:
         return 5
     if isinstance(n.type, Scalar):
         return 2 if n.type.dtype == "bool" else 5
-    return 5000 if isinstance(n.type, Array) else 20
+    if isinstance(n.type, Array):
+        return 500 + 5 * min(math.prod(1000 if d is None else d for d in n.type.shape), 10**6)
+    return 20
 
 
-def recomputable(n, own, depth: int = 6) -> bool:
-    """Cheap scalar arithmetic; elements and parts of arrays that are invariant here (an owned one may be written to
-    later), and cheap arithmetic on these, not many operations deep."""
+def recomputable(n, written) -> bool:
+    """Cheap arithmetic; elements and parts of arrays, and arithmetic on them, where nothing writes to these arrays."""
     if not isinstance(n, Apply) or n.op.nests:
         return False
-    if n.op.name == "elem":
-        return n.args[0] not in own
     if n.op.name == "get":
         return isinstance(n.args[0], Apply) and n.args[0].op.name == "tuple"
-    if n.op.name in VIEWS or n.op.name in CHEAP and isinstance(n.type, Array):
-        arrays = [a for a in n.args if not isinstance(a.type, Scalar) and a in own]
-        return depth > 0 and all(recomputable(a, own, depth - 1) for a in arrays)
-    return n.op.name in CHEAP and isinstance(n.type, Scalar) and all(isinstance(a.type, Scalar) for a in n.args)
+    if n.op.name not in CHEAP and n.op.name not in VIEWS and n.op.name != "elem":
+        return False
+    return all(isinstance(a.type, Scalar) or isinstance(a.type, Array) and a not in written for a in n.args)
+
+
+def written_to(own: set) -> set:
+    """The arrays of `own` that are written to, or handed to what may write to them: to keep one would copy it."""
+    out, todo = set(), [n for n in own if isinstance(n, Apply)]
+    while todo:
+        n = todo.pop()
+        if n.op.in_place:
+            out.add(n.args[0])
+        elif n.op.name in ("loop", "recur", "call"):
+            out.update(n.args)
+        if n.op.nests:
+            todo += [m for g in n.graphs for m in g.nodes]
+    return out
 
 
 def min_cut(needed: list, own: set, free: set) -> list:
@@ -44,6 +57,7 @@ def min_cut(needed: list, own: set, free: set) -> list:
 
     Keys are nodes, or opaque tuples that can only be saved.  The cut nearest to the needs recomputes least.
     """
+    written = written_to(own)
     capacity: dict = defaultdict(lambda: defaultdict(int))
     order, todo = {}, [k for k in needed if k not in free]
     for k in todo:
@@ -54,7 +68,7 @@ def min_cut(needed: list, own: set, free: set) -> list:
             continue
         order[k] = None
         capacity[k, "in"][k, "out"] = weight(k)
-        if not recomputable(k, own):
+        if not recomputable(k, written):
             capacity["source"][k, "in"] = WHOLE
             continue
         for a in k.args:

@@ -14,7 +14,7 @@ import scipy
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
-from .expressions import Expr, Kernel, Load, as_value, element_pointer, known, times
+from .expressions import Kernel, Load, Product, as_value, element_pointer, known, plus, row_major, times
 from .fusion import swaps_last_two
 from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
 from .libm import capsule_address
@@ -31,22 +31,22 @@ class Factor:
     def __init__(self, ctx, plan, node: Node, transposed: bool):
         if node in plan.inlined and swaps_last_two(node):
             node, transposed = node.args[0], not transposed
-        self.array, self.transposed = ctx.array(node), transposed
+        self.array, self.transposed = piece(ctx, plan, node), transposed
         dims = [known(d) for d in self.array.dims]
         self.batch, self.stored = dims[:-2], dims[-2:]
         self.rows, self.columns = self.stored[::-1] if transposed else self.stored
 
 
-class Product(Expr):
-    def __init__(self, dtype, a: Expr, b: Expr):
-        self.dtype, self.operands = dtype, (a, b)
-
-    def parts(self):
-        return self.operands
-
-    def emit(self, point):
-        x, y = map(point.value, self.operands)
-        return (point.b.fmul if self.dtype in ("f32", "f64") else point.b.mul)(x, y)
+def piece(ctx, plan, node: Node) -> ArrayValue:
+    """An array, or a part of one that lies in one piece, where it lies."""
+    if node not in plan.inlined:
+        return ctx.array(node)
+    whole, offset, b = piece(ctx, plan, node.args[0]), 0, ctx.b
+    if node.op.name == "slice":
+        for start, stride in zip(node.args[1:], row_major([known(d) for d in whole.dims]), strict=False):
+            offset = plus(b, offset, times(b, known(ctx.scalar(start)), stride.emit(b)))
+    data = element_pointer(b, whole.data, offset, node.type)
+    return ArrayValue(whole.obj, data, tuple(map(as_value, Kernel(ctx, plan).dims(node))), node.type)
 
 
 def matmul(ctx, node: Apply, plan):
@@ -83,8 +83,12 @@ def _multiply(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
         return
     if dtype not in ("f32", "f64") or k == 0 or k == 1 or m == n == 1 or (small and m * n * k <= TINY and n > WIDEST):
         _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c)
+    elif small and m * n * k <= TINY and n == 1 and 1 < k <= WIDEST and not left.transposed:
+        _by_dots(ctx, dtype, m, k, a, b, c)
+    elif small and m * n * k <= TINY and n == 1 and m <= WIDEST and left.transposed:
+        _by_vectors(ctx, dtype, 1, m, k, False, False, b, a, c)  # the same elements, as a row: vectors are longer
     elif small and m * n * k <= TINY:
-        _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c)
+        _by_vectors(ctx, dtype, m, n, k, left.transposed, right.transposed, a, b, c)
     elif n == 1 or m == 1:
         _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c)
     else:
@@ -112,7 +116,19 @@ def _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
         reduce(kernel, Fold("sum", dtype), product, {1}, target)
 
 
-def _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
+def _by_dots(ctx, dtype, m, k, a, b, c) -> None:
+    """A vector, by rows of A."""
+    builder, scalar, size = ctx.b, REGISTER[dtype], 8 if dtype == "f64" else 4
+    vector = ir.VectorType(scalar, k)
+    total = ctx.intrinsic(f"llvm.vector.reduce.fadd.v{k}{dtype}", scalar, [scalar, vector])
+    x = builder.load(b, typ=vector, align=size)
+    for i in range(m):
+        row = builder.load(builder.gep(a, [i64(i * k)], inbounds=True, source_etype=scalar), typ=vector, align=size)
+        dot = builder.call(total, [number(dtype, 0), builder.fmul(row, x)], fastmath=("reassoc",))
+        builder.store(dot, builder.gep(c, [i64(i)], inbounds=True, source_etype=scalar))
+
+
+def _by_vectors(ctx, dtype, m, n, k, left_transposed, right_transposed, a, b, c) -> None:
     """Rows of B and C as vectors; unrolled."""
     builder, scalar = ctx.b, REGISTER[dtype]
     size = 8 if dtype == "f64" else 4
@@ -124,7 +140,7 @@ def _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
         return builder.gep(data, [i64(position * size)], inbounds=True, source_etype=I8)
 
     def row_of_b(p):
-        if not right.transposed:
+        if not right_transposed:
             return builder.load(at(b, p * n), typ=vector, align=size)
         row = undefined
         for j in range(n):
@@ -135,7 +151,7 @@ def _by_vectors(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
     for i in range(m):
         total = None
         for p in range(k):
-            x = builder.load(at(a, p * m + i if left.transposed else i * k + p), typ=scalar)
+            x = builder.load(at(a, p * m + i if left_transposed else i * k + p), typ=scalar)
             one = builder.insert_element(undefined, x, I32(0))
             splat = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, n), [0] * n))
             total = builder.fmul(splat, rows[p]) if total is None else builder.call(fma, [splat, rows[p], total])

@@ -167,6 +167,18 @@ class Operation(Expr):
         )
 
 
+class Product(Expr):
+    def __init__(self, dtype, a: Expr, b: Expr):
+        self.dtype, self.operands = dtype, (a, b)
+
+    def parts(self):
+        return self.operands
+
+    def emit(self, point):
+        x, y = map(point.value, self.operands)
+        return (point.b.fmul if self.dtype in ("f32", "f64") else point.b.mul)(x, y)
+
+
 def element_pointer(b: ir.IRBuilder, data, position, t: Array):
     return b.gep(data, [as_value(position)], inbounds=True, source_etype=element(t))
 
@@ -245,6 +257,9 @@ class Kernel:
         elif node.op.name == "transpose":
             inner = self.dims(node.args[0])
             found = [inner[p] for p in node.attrs["perm"]]
+        elif node.op.name == "matmul":
+            a, b = map(self.dims, node.args)
+            found = [a[1 if node.attrs["ta"] else 0], b[0 if node.attrs["tb"] else 1]]
         elif node.op.name == "gather":
             found = self.dims(node.args[1]) + self.dims(node.args[0])[len(node.args) - 1 :]
         else:
@@ -310,6 +325,12 @@ class Kernel:
                 return self.read(x, index, self.dims(node, computed=True) if view is None else view)
             case "gather":
                 return self.gathered(node, index)
+            case "matmul":  # of a column and a row
+                row, column = (index[0], FIRST), (FIRST, index[1])
+                x = self.read(x, row[::-1] if node.attrs["ta"] else row)
+                return Product(
+                    node.type.dtype, x, self.read(node.args[1], column[::-1] if node.attrs["tb"] else column)
+                )
         raise AssertionError(f"{node.op.name} is not computed element by element")
 
     def sliced(self, node, index, starts, sizes) -> tuple[Affine, ...]:

@@ -48,6 +48,7 @@ def plan(graph: Graph) -> Plan:
     roots: dict[Apply, frozenset] = {}  # the materialised nodes in whose loops a node is computed
     sparing: set[Apply] = set()  # inlined nodes that are evaluated more often than they have elements
     viewed: set[Apply] = set()  # inlined nodes whose elements are asked for by their row-major number
+    blocks: set[Apply] = set()  # inlined nodes that are read in one piece, by address
     weight: dict[Apply, int] = {}
 
     for node in reversed(graph.nodes):
@@ -62,6 +63,10 @@ def plan(graph: Graph) -> Plan:
             for c, _ in consumers
         )
         if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node)):
+            continue
+        block = any(c in blocks or (c.op.name == "matmul" and c not in out.inlined) for c, _ in consumers)
+        block = block and not swaps_last_two(node)
+        if block and not in_one_piece(node):
             continue
         into = frozenset().union(*(roots[c] for c, _ in consumers))
         repeated = len(into) > 1 or any(c in sparing or _repeats(c, k) for c, k in consumers)
@@ -82,6 +87,8 @@ def plan(graph: Graph) -> Plan:
             sparing.add(node)
         if view:
             viewed.add(node)
+        if block:
+            blocks.add(node)
     return out
 
 
@@ -102,7 +109,7 @@ def _uses(graph: Graph):
 
 def _computable(node: Apply) -> bool:
     return isinstance(node.type, Array) and (
-        node.op.elementwise or node.op.name in INDEXING or node.op.name == "gather"
+        node.op.elementwise or node.op.name in INDEXING or node.op.name == "gather" or outer_product(node)
     )
 
 
@@ -113,10 +120,12 @@ def _fill(node: Apply) -> bool:
 def _asks(consumer: Apply, k: int, node: Apply, inlined: bool, uses) -> bool:
     """Can the consumer take operand k element by element?"""
     name = consumer.op.name
+    if name == "matmul" and inlined:
+        return True
     if not isinstance(node.args[0].type if node.args else node.type, Array) and name == "matmul":
         return False
     if name == "matmul":
-        return swaps_last_two(node)
+        return swaps_last_two(node) or in_one_piece(node)
     if name == "transpose" and inlined and any(c.op.name == "matmul" for c, _ in uses.get(consumer, ())):
         return False
     if consumer.op.elementwise:
@@ -134,6 +143,25 @@ def swaps_last_two(node: Apply) -> bool:
         return False
     perm, rank = node.attrs["perm"], len(node.attrs["perm"])
     return rank >= 2 and tuple(perm) == (*range(rank - 2), rank - 1, rank - 2)
+
+
+def outer_product(node: Apply) -> bool:
+    """Is it a product of a column and a row, where each element is one product?"""
+    if node.op.name != "matmul" or node.type.rank != 2:
+        return False
+    a, b = node.args
+    return a.type.shape[0 if node.attrs["ta"] else 1] == 1 or b.type.shape[1 if node.attrs["tb"] else 0] == 1
+
+
+def in_one_piece(node: Apply) -> bool:
+    """Do the elements of this part of an array lie next to each other in memory, as those of the whole do?"""
+    if node.op.name == "reshape":
+        return isinstance(node.args[0].type, Array)
+    if node.op.name != "slice" or any(s != 1 for s in node.attrs["steps"]):
+        return False
+    mine, whole = node.type.shape, node.args[0].type.shape
+    first = next((k for k, d in enumerate(mine) if d != 1), len(mine))
+    return all(d is not None and d == whole[k] for k, d in enumerate(mine) if k > first)
 
 
 def unit_reshape(node: Apply) -> list | None:
@@ -162,6 +190,8 @@ def _repeats(consumer: Apply, k: int) -> bool:
     """Does it read an element of operand k many times?  An axis that repeats innermost does not: its operand moves out
     of the inner loop."""
     name = consumer.op.name
+    if name == "matmul":
+        return k == 1
     if name == "broadcast":
         axes, shape = consumer.attrs["axes"], consumer.attrs["shape"]
         last = max((a for a in axes if shape[a] != 1), default=-1)
