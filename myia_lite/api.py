@@ -37,6 +37,9 @@ class MyiaFunction:
     programs made so far; `ir` prints one. Calls are safe from several threads at once.
     """
 
+    # A slot: a call finds the native entry there without a frame of Python in between.
+    __slots__ = ("__call__", "__dict__", "__weakref__")
+
     def __init__(
         self, function: Callable, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default
     ):
@@ -54,11 +57,8 @@ class MyiaFunction:
         self._function = function
         self._programs: dict[Any, _Program] = {}
         self._lock = threading.RLock()
-        self._entry: Callable = self._dispatch
+        self.__call__: Callable = self._dispatch
         functools.update_wrapper(self, function, updated=())
-
-    def __call__(self, *args, **keywords):
-        return self._entry(*args, **keywords)
 
     def __get__(self, instance, owner=None):
         return self if instance is None else types.MethodType(self, instance)
@@ -71,7 +71,7 @@ class MyiaFunction:
         """The way for whatever the last program's own entry does not take."""
         program = self._program(args, keywords)
         made = program.prepare(self)
-        self._entry = program.entry or self._dispatch
+        self.__call__ = program.entry or self._dispatch
         return program.call(args, keywords) if made is None else made(*args, **keywords)
 
     def _program(self, args, keywords) -> _Program:

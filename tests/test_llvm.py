@@ -428,6 +428,75 @@ graph @g(%x: f64[?], %y: f64[?]) -> f64[?] {
 }"""
 
 
+KEPT = """
+graph @f(%a: f64[?], %n: i64, %limit: i64) -> (f64[?], f64[?], f64) {
+  %b: f64[?] = add(%a, 1.0)
+  %k: stack<(f64[?], i64)> = stack_new[elem=!(f64[?], i64)]()
+  %r: (f64[?], f64[?], stack<(f64[?], i64)>) = loop(0, %b, %b, %k) {
+    @L(%i: i64, %x: f64[?], %y: f64[?], %s: stack<(f64[?], i64)>) -> (f64[?], f64[?], stack<(f64[?], i64)>) {
+      %c: bool = lt(%i, %n)
+      %t: (f64[?], f64[?], stack<(f64[?], i64)>) = switch(%c) {
+        @body() -> (f64[?], f64[?], stack<(f64[?], i64)>) {
+          %ok: bool = lt(%i, %limit)
+          %0: () = guard[exception='IndexError', message='{0}'](%ok, %i)
+          %frame: (f64[?], i64) = tuple(%x, %i)
+          %s2: stack<(f64[?], i64)> = stack_push(%s, %frame)
+          %x2: f64[?] = add_elem(%x, 1.0, 0)
+          %y2: f64[?] = add_elem(%y, 2.0, 1)
+          %v: f64[?] = reshape[shape=(None,)](%y2, 3)
+          %y3: f64[?] = set_elem(%v, 7.0, 2)
+          %j: i64 = add(%i, 1)
+          %q: (f64[?], f64[?], stack<(f64[?], i64)>) = recur @L(%j, %x2, %y3, %s2)
+          return %q
+        }
+        @done() -> (f64[?], f64[?], stack<(f64[?], i64)>) {
+          %e: (f64[?], f64[?], stack<(f64[?], i64)>) = tuple(%x, %y, %s)
+          return %e
+        }
+      }
+      return %t
+    }
+  }
+  %x1: f64[?] = get[index=0](%r)
+  %y1: f64[?] = get[index=1](%r)
+  %s1: stack<(f64[?], i64)> = get[index=2](%r)
+  %total: f64 = loop(%s1, 0.0) {
+    @M(%s3: stack<(f64[?], i64)>, %sum: f64) -> f64 {
+      %m: i64 = stack_len(%s3)
+      %more: bool = gt(%m, 0)
+      %u: f64 = switch(%more) {
+        @pop() -> f64 {
+          %both: (stack<(f64[?], i64)>, (f64[?], i64)) = stack_pop(%s3)
+          %rest: stack<(f64[?], i64)> = get[index=0](%both)
+          %top: (f64[?], i64) = get[index=1](%both)
+          %held: f64[?] = get[index=0](%top)
+          %first: f64 = elem(%held, 0)
+          %sum2: f64 = add(%sum, %first)
+          %w: f64 = recur @M(%rest, %sum2)
+          return %w
+        }
+        @end() -> f64 {
+          return %sum
+        }
+      }
+      return %u
+    }
+  }
+  %z: f64[?] = add(%x1, %y1)
+  %out: (f64[?], f64[?], f64) = tuple(%b, %z, %total)
+  return %out
+}"""
+
+
+def test_what_a_frame_holds_is_not_written_to():
+    """x is held by frames and must be copied; y is held twice when the loop begins, and by itself from then on."""
+    f = agree(KEPT, (np.zeros(3), 0, 9), (np.zeros(3), 1, 9), (np.zeros(3), 40, 99), (np.zeros(3), -3, 9))
+    with pytest.raises(IndexError, match="4"):
+        f([np.zeros(3), 10, 4])
+    with pytest.raises(IndexError, match="5"):
+        f([np.zeros(3), 10**17, 5])
+
+
 def test_writes_do_not_show_elsewhere():
     f = agree(OWNERS, (np.zeros(2),), (np.zeros(6)[::3],))
     a = np.zeros(2)

@@ -46,7 +46,10 @@ def _reshape(ctx, node, plan):
     if not isinstance(node.type, Array):
         return Point(kernel, {}, vector=False).value(kernel.read(x, (FIRST,) * len(shape_of(x.type))))
     if isinstance(x.type, Array) and x not in plan.inlined:
-        return ctx.share(ctx.array(x), node.type, [as_value(d) for d in kernel.given(node)])
+        dims = [as_value(d) for d in kernel.given(node)]
+        array = ctx.consume(x)
+        sizes = tuple(i64(n) if n is not None else d for d, n in zip(dims, node.type.shape, strict=True))
+        return ArrayValue(array.obj, array.data, sizes, node.type)
     return materialise(ctx, node, plan)
 
 

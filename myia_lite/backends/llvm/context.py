@@ -84,11 +84,9 @@ class Context:
         needed), owned."""
         raise NotImplementedError
 
-    def share(self, array: ArrayValue, t: Array, dims) -> ArrayValue:
-        """The same memory seen as another array type, owned."""
-        self.b.call(self.module.runtime("retain"), [NULL, array.obj])
-        dims = tuple(i64(n) if n is not None else d for d, n in zip(dims, t.shape, strict=True))
-        return ArrayValue(array.obj, array.data, dims, t)
+    def consume(self, node: Node):
+        """The value of an argument, owned: the reference itself at its last use, else another one."""
+        raise NotImplementedError
 
     def size(self, array: ArrayValue):
         """The number of elements."""

@@ -14,6 +14,7 @@ from .memory import visit
 from .module import ModuleBuilder
 from .ownership import CallGraph, Cell, Ownership, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
+from .unique import Uniqueness, counted_pushes
 
 
 def result_type(t: Type) -> ll.Type:
@@ -68,6 +69,8 @@ class Lowering(Context):
         self.graph, self.calls = graph, calls
         self.plans = {g: arrays.plan(g) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
+        self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
+        self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
         self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
@@ -133,6 +136,11 @@ class Lowering(Context):
             self.check(self.b.icmp_unsigned("!=", obj, NULL))
             return ArrayValue(obj, self.offset(obj, 64), x.dims, x.type)
         self.dying.discard(cells[0])
+        return x if cells[0] in self.unique else self.made_unique(x, size)
+
+    def made_unique(self, x: ArrayValue, size) -> ArrayValue:
+        """An owned array of so many bytes, or a copy where somebody else holds it, too."""
+        unique = self.module.runtime("rt_unique")
         b, (counted, copy, done) = self.b, map(self.block, ("counted", "copy", "unique"))
         b.cbranch(b.icmp_unsigned("!=", x.obj, NULL), counted, copy)
         b.position_at_end(counted)
@@ -313,6 +321,14 @@ class Lowering(Context):
     def loop(self, node: Apply):
         (g,) = node.graphs
         values = [self.consume(a) for a in node.args]
+        for k, p in enumerate(g.params):
+            if self.ownership.tree(p) in self.unique.forced:
+                x = values[k]
+                values[k] = self.made_unique(x, self.b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype])))
+        for k, (start, stop) in counted_pushes(node).items():
+            if self.ownership.tree(g.params[k]) in self.unique and parts(g.params[k].type.elem):
+                start, stop = self.value(start), self.value(stop)
+                values[k], self.reserved[g.params[k]] = sums.reserve(self, g.params[k].type, start, stop)
         dying, self.dying = self.dying, set()  # lives until the loop ends
         values = self._header(g, values, g.name)
         for p, v in zip(g.params, values, strict=True):

@@ -15,6 +15,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_free": (VOID, [PTR, PTR]),
     "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
     "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR, PTR]),
+    "rt_reserve": (PTR, [PTR, I64, I64, PTR]),
     "rt_end": (I64, [PTR]),
     "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
@@ -60,7 +61,7 @@ class ModuleBuilder:
             return self.helper(name, lambda: getattr(self, "_" + name)())
         result, args = SIGNATURES[name]
         fn = self.external(name, ll.FunctionType(result, args))
-        if name in ("rt_alloc", "rt_unique"):
+        if name in ("rt_alloc", "rt_unique", "rt_reserve"):
             fn.return_value.add_attribute("noalias")
         return fn
 

@@ -582,6 +582,23 @@ no:
   ret ptr null
 }}
 
+; an empty buffer with room for `trips` frames
+define noalias ptr @rt_reserve(ptr %ctx, i64 %trips, i64 %size, ptr %children) {{
+entry:
+  %bytes = mul i64 %trips, %size
+  %new = call ptr @rt_alloc(ptr %ctx, i64 %bytes, i64 64, ptr %children)
+  %null = icmp eq ptr %new, null
+  br i1 %null, label %done, label %note
+note:
+  %lp = getelementptr i8, ptr %new, i64 40
+  store i64 0, ptr %lp
+  %kp = getelementptr i8, ptr %new, i64 48
+  store i64 %trips, ptr %kp
+  br label %done
+done:
+  ret ptr %new
+}}
+
 ; an object leaves the call: it is freed by whoever gets it, with rt_dispose; null where there is no memory
 define ptr @rt_detach(ptr %ctx, ptr %obj) {{
 entry:
@@ -724,6 +741,7 @@ EXPORTS = (
     "rt_free",
     "rt_unique",
     "rt_push_slow",
+    "rt_reserve",
     "rt_detach",
     "rt_end",
     "rt_recursive",

@@ -10,6 +10,7 @@ from .layout import (
     DATA,
     HEADER_CAPACITY,
     HEADER_LENGTH,
+    I1,
     I32,
     I64,
     NULL,
@@ -30,6 +31,9 @@ from .layout import (
     unflatten,
 )
 from .memory import box_children, box_types, frames_children, frames_retain, trim
+
+
+RESERVED = 1 << 30  # bytes up to which a loop's stack gets its memory at once
 
 
 def make(ctx, node: Apply) -> SumValue:
@@ -134,6 +138,27 @@ def stack_new(ctx, node: Apply) -> StackValue:
     return StackValue(NULL if parts(node.type.elem) else None, i64(0), node.type)
 
 
+def reserve(ctx, t, start, stop):
+    """An empty stack with room for a frame for each trip of a loop from `start` to `stop`, and whether it has that: a
+    loop of absurd length may end with an error before it runs out of memory."""
+    b, m = ctx.b, ctx.module
+    trips = b.sub(stop, start)
+    few = b.icmp_unsigned("<=", trips, i64(RESERVED // sizeof(parts(t.elem))))
+    before, some, done = b.block, ctx.block("reserve"), ctx.block("reserved")
+    b.cbranch(b.and_(few, b.icmp_signed("<", start, stop)), some, done)
+    b.position_at_end(some)
+    args = [ctx.context, trips, i64(sizeof(parts(t.elem))), frames_children(m, t.elem)]
+    obj = b.call(m.runtime("rt_reserve"), args)
+    ctx.check(b.icmp_unsigned("!=", obj, NULL))
+    after = b.block
+    b.branch(done)
+    b.position_at_end(done)
+    held = b.phi(PTR)
+    held.add_incoming(NULL, before)
+    held.add_incoming(obj, after)
+    return StackValue(held, i64(0), t), few
+
+
 def stack_len(ctx, node: Apply):
     return ctx.value(node.args[0]).length
 
@@ -149,6 +174,11 @@ def stack_push(ctx, node: Apply) -> StackValue:
     if not types:
         return StackValue(None, more, node.type)
     held, slow, push = ctx.block("held"), ctx.block("grow"), ctx.block("push")
+    room_for_all = None
+    if s in ctx.reserved:
+        room_for_all, tested = b.block, ctx.block("tested")
+        b.cbranch(ctx.reserved[s], push, tested)
+        b.position_at_end(tested)
     b.cbranch(b.icmp_unsigned("!=", stack.obj, NULL), held, slow)
     b.position_at_end(held)
     unique = b.icmp_unsigned("==", b.load(stack.obj, typ=I64), i64(1))
@@ -177,6 +207,8 @@ def stack_push(ctx, node: Apply) -> StackValue:
     b.branch(push)
     b.position_at_end(push)
     obj = b.phi(PTR)
+    if room_for_all is not None:
+        obj.add_incoming(stack.obj, room_for_all)
     obj.add_incoming(stack.obj, held)
     obj.add_incoming(grown, after)
     store_parts(b, frame, b.gep(ctx.offset(obj, DATA), [length], source_etype=struct(types)), types)
@@ -194,6 +226,7 @@ def stack_pop(ctx, node: Apply):
     stack = ctx.consume(s)
     b = ctx.b
     less = b.sub(stack.length, i64(1), flags=["nsw", "nuw"])
+    b.call(ctx.intrinsic("llvm.assume", ll.VoidType(), [I1]), [b.icmp_signed(">=", less, i64(0))])  # as an index
     rest = StackValue(stack.obj, less, s.type)
     if not types:
         return rest, unflatten(t, [])
