@@ -14,6 +14,7 @@ from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
 from .check import check_grads
 from .derivatives import (
     CustomDerivative,
+    checkpoint,
     custom_derivative,
     hessian,
     hvp,
@@ -51,6 +52,7 @@ __all__ = [
     "MyiaTypeError",
     "MyiaValueError",
     "check_grads",
+    "checkpoint",
     "custom_derivative",
     "grad",
     "hessian",

@@ -314,7 +314,7 @@ def _is_library(value) -> bool:
 def python_function(f) -> Callable:
     """The Python function behind a compiled one, a derivative, a method or a partial application."""
     while True:
-        if isinstance(f, GradFunction):
+        if hasattr(f, "__myia_transformed__"):
             f = f.__myia_transformed__[1]
         elif isinstance(f, MyiaFunction):
             f = f._function

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir import Graph, callees, reachable
-from ..ops.control import call, stop_gradient
+from ..ops.control import call, loop, stop_gradient
 from .custom import settle
 from .forward import Forward
 from .reverse import Reverse, substitute
@@ -47,7 +47,12 @@ def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
 
 
 def go_on(g: Graph) -> None:
-    """What `stop_gradient` stopped goes on, now that everything is differentiated."""
+    """Now that everything is differentiated: what `stop_gradient` stopped goes on, and of checkpoints only what runs a
+    function again stays apart."""
+    for h in g.nested():
+        for n in h.nodes:
+            if n.op in (call, loop) and n.attrs.get("checkpoint", "again") != "again":
+                n.attrs = {k: v for k, v in n.attrs.items() if k != "checkpoint"}
     stops = {n: n.args[0] for h in g.nested() for n in h.nodes if n.op is stop_gradient}
     if not stops:
         return

@@ -327,7 +327,7 @@ class Dual:
             self.dots[q, path] = new.parameter(tangent(type_at(q.type, path)), f"{q.name or 'state'}_dot", q.span)
         out = with_tangents(n.type, paths)
         self.region(h, new, paths, out)
-        return current().emit(loop, *map(self.env.node, n.args), *start, graphs=(new,), type=out, span=n.span)
+        return current().emit(loop, *map(self.env.node, n.args), *start, graphs=(new,), type=out, span=n.span, **n.attrs)
 
     def dual_custom(self, n, into):
         """By the rule that the user gave."""
@@ -346,4 +346,4 @@ class Dual:
         mask = tuple((k, p) for k, a in enumerate(n.args) for p, _ in leaves(a.type) if self.dot(a, p) is not None)
         new = self.forward.dual(f, mask, tuple(paths))
         dots = [self.dot(n.args[k], p) for k, p in mask]
-        return current().emit(call, *map(self.env.node, n.args), *dots, graphs=(new,), span=n.span)
+        return current().emit(call, *map(self.env.node, n.args), *dots, graphs=(new,), span=n.span, **n.attrs)

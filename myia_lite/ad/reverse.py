@@ -9,6 +9,7 @@ recomputed values.  What a region saves is its residual:
     y = loop(init) {L}             (y, r, k) = loop(init, empty) {L▶}         loop(k, ȳ through the exit r) {L◀}
     recur(next) in L               recur(next, push(k, saved))                pop(k), the trip's handler, recur
     y = call f(x), f recursive     (y, r) = call ▶f(x)                        x̄ = call ◀f(r, ȳ, accumulators, env)
+    y = call[checkpoint] f(x)      y = call f(x)                              x̄ = call ∂f(x, ȳ, accumulators), which runs f again
 
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
 what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
@@ -60,6 +61,7 @@ from ..ops.control import (
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, eq, gt, mul
 from .activity import Activity
+from .checkpoint import has_marks, in_chunks
 from .custom import Custom, zeros_like
 from .ownership import borrowed
 from .saving import min_cut, recomputation
@@ -161,6 +163,7 @@ class Reverse:
     def __init__(self):
         self.sums = Sums()
         self.needs: dict[tuple, list[int]] = {}  # entry key -> array parameters that its backward pass reads
+        self.chunked: dict[Graph, Graph] = {}  # graph with marked loops -> the same with loops over chunks
 
     def gradient(self, g: Graph, wrt: tuple[int, ...], seeds: tuple[int, ...] | None = None) -> Graph:
         """The closed graph (arguments of g) -> (results of g…, gradient of the first in each parameter of `wrt`).
@@ -171,38 +174,85 @@ class Reverse:
             self.entries, self.todo, self.grown = {}, [], False
             out = self._gradient(g, wrt, seeds)
             while self.todo:
-                self._function(self.todo.pop())
+                make, key = self.todo.pop()
+                make(key)
             if not self.grown:
                 return out
 
+    def primal(self, g: Graph) -> Graph:
+        """A copy of `g` to be differentiated."""
+        if g not in self.chunked:
+            self.chunked[g] = in_chunks(clone(g)) if has_marks(g) else g
+        return clone(self.chunked[g])
+
     def _gradient(self, g, wrt, seeds):
-        primal = clone(g)
-        body = Body(self, primal, {(primal.params[k], p) for k in wrt for p, _ in leaves(primal.params[k].type)})
         out = Graph(f"∇{g.name}", None, g.span)
+        for p in g.params:
+            out.parameter(p.type, p.name, p.span)
+        several = isinstance(g.result_type, Tuple)
+        types = element_types(g.result_type)
+        if seeds is None:
+            bars = {(0,) if several else (): Constant(1.0, types[0])}
+        else:
+            bars = {(k,) if several else (): out.parameter(types[k], "y_bar") for k in seeds}
+        results, bars = self._both(g, out, [(k, ()) for k in wrt], bars, {})
+        with Builder(out):
+            return out.returns(tuple_of(*results, *bars))
+
+    def _both(self, g: Graph, out: Graph, wanted, bars: dict[Path, Node], before: dict[tuple[int, Path], Node]):
+        """The forward pass of `g` in `out`, whose first parameters are those of `g`, and behind it the backward pass.
+
+        From the cotangents `bars` of results, and those so far of parameters, `before`.  Gives the results, and the
+        cotangents of the parts `wanted` of the parameters.
+        """
+        primal = self.primal(g)
+        active = {(primal.params[k], (*path, *p)) for k, path in wanted for p, _ in leaves(type_at(primal.params[k].type, path))}
+        body = Body(self, primal, active)
         scope = Scope(None, {*primal.params, *primal.nodes}, out)
         adjoints = Adjoints(None, self.sums)
+        for (k, path), bar in before.items():
+            adjoints.set((primal.params[k], path), bar)
         with Builder(out):
-            several = isinstance(g.result_type, Tuple)
-            types = element_types(g.result_type)
-            given = [Parameter(out, types[k], "y_bar") for k in seeds or ()]
-            bars = given if seeds is not None else [Constant(1.0, types[0])]
-            for k, bar in zip((0,) if seeds is None else seeds, bars, strict=True):
-                path = (k,) if several else ()
+            for path, bar in bars.items():
                 body.give(adjoints, primal.result, path, bar)
             body.backward(scope, primal.nodes, adjoints)
-            bars = [adjoints.get((primal.params[k], ())) or body.zero(scope, primal.params[k], ()) for k in wrt]
+            found = [adjoints.get((primal.params[k], p)) or body.zero(scope, primal.params[k], p) for k, p in wanted]
         backward, out.nodes = out.nodes, []
-        forward = Forward()
-        for p in primal.params:
-            forward.nodes[p] = out.parameter(p.type, p.name, p.span)
-        out.params += given
+        forward = Forward(dict(zip(primal.params, out.params[: len(primal.params)], strict=True)))
         with Builder(out):
             body.forward(primal.nodes, out, forward)
             results = elements(forward.node(primal.result))
             filled = {hole: body.saved_value(forward, key) for key, hole in scope.holes.items()}
             out.nodes += backward
             substitute(out, filled)
-            return out.returns(tuple_of(*results, *[filled.get(b, b) for b in bars]))
+        return results, [filled.get(b, b) for b in found]
+
+    # ---- checkpointed calls
+    def again(self, f: Graph, wanted, present, accumulated) -> Graph:
+        """∂f: (arguments of f, cotangents of the results `present`, cotangents so far of the parts `accumulated` of the
+        parameters) -> the cotangents of the parts `wanted`, of a forward pass of f and a backward pass."""
+        key = "again", f, wanted, present, accumulated
+        if key not in self.entries:
+            g = self.entries[key] = Graph(f"∂{f.name}", None, f.span)
+            for p in f.params:
+                g.parameter(p.type, p.name, p.span)
+            for path in present:
+                g.parameter(tangent(type_at(f.result_type, path)), "y_bar")
+            for k, path in accumulated:
+                g.parameter(tangent(type_at(f.params[k].type, path)), f"{f.params[k].name or 'x'}_bar")
+            g.result_type = Tuple(tuple(tangent(type_at(f.params[k].type, p)) for k, p in wanted))
+            self.todo.append((self._again, key))
+        return self.entries[key]
+
+    def _again(self, key) -> None:
+        _, f, wanted, present, accumulated = key
+        g = self.entries[key]
+        given = iter(g.params[len(f.params) :])
+        bars = {path: next(given) for path in present}
+        before = {leaf: next(given) for leaf in accumulated}
+        _, found = self._both(f, g, wanted, bars, before)
+        with Builder(g):
+            g.result = tuple_of(*found)
 
     # ---- recursive functions
     def entry(self, f: Graph, wanted, present) -> Entry:
@@ -227,12 +277,12 @@ class Reverse:
                 backward.parameter(params[k].type, params[k].name)
             backward.result_type = Tuple(tuple(tangent(type_at(params[k].type, p)) for k, p in wanted))
             self.entries[key] = Entry(f, wanted, present, accumulated, env, record, forward, backward)
-            self.todo.append(key)
+            self.todo.append((self._function, key))
         return self.entries[key]
 
     def _function(self, key):
         e = self.entries[key]
-        primal = clone(e.primal)
+        primal = self.primal(e.primal)
         body = Body(self, primal, {(primal.params[k], p) for k, p in e.wanted})
         frame = Graph("frame", e.backward)
         arrays = {p for p in primal.params if isinstance(p.type, Array)}
@@ -704,6 +754,9 @@ class Body:
     def back_call(self, scope, n, bars, adjoints):
         (f,) = n.graphs
         wanted = tuple((k, p) for k, a in enumerate(n.args) if not isinstance(a, Constant) for p, _ in leaves(a.type) if self.active(a, p))
+        if n.attrs.get("checkpoint"):
+            self.back_checkpoint(scope, n, bars, adjoints, wanted)
+            return
         e = self.reverse.entry(f, wanted, tuple(bars))
         accumulators, seen = [], set()
         for k, p in wanted:
@@ -727,6 +780,32 @@ class Body:
                 seen.add(leaf)
             else:
                 adjoints.add(leaf, get(back, index=j))
+
+    def back_checkpoint(self, scope, n, bars, adjoints, wanted):
+        """Nothing is saved but the arguments: a call that is never inlined, so that nothing of it is shared with the
+        forward pass, runs f again and then goes backward.
+
+        The cotangents so far of numbers are handed through it: its terms are added as they would be without it.
+        """
+        (f,) = n.graphs
+        keep, accumulators = borrowed(f), {}
+        for k, p in wanted:
+            leaf = n.args[k], p
+            array = isinstance(type_at(n.args[k].type, p), Array)
+            if leaf in accumulators.values() or not (k in keep if array else isinstance(type_at(n.args[k].type, p), Scalar)):
+                continue
+            if array or adjoints.get(leaf) is not None:
+                accumulators[k, p] = leaf
+        again = self.reverse.again(f, wanted, tuple(bars), tuple(accumulators))
+        before = [self.zero(scope, *leaf) if (bar := adjoints.get(leaf)) is None else bar for leaf in accumulators.values()]
+        args = [self.value(scope, a) for a in n.args]
+        back = current().emit(call, *args, *bars.values(), *before, graphs=(again,), checkpoint="again")
+        for j, (k, p) in enumerate(wanted):
+            if (k, p) in accumulators:
+                adjoints.set((n.args[k], p), get(back, index=j))
+        for j, (k, p) in enumerate(wanted):
+            if (k, p) not in accumulators:
+                adjoints.add((n.args[k], p), get(back, index=j))
 
     # ---- rules that the user gave
     def back_custom(self, scope, n, bars, adjoints):

@@ -181,14 +181,14 @@ class Calls(Expressions):
         )
 
     # ---- specialisation ----------------------------------------------------------------------------------------------
-    def closed(self, code, name: str, values: list[Value], names, walk) -> Value:
+    def closed(self, code, name: str, values: list[Value], names, walk, **attrs) -> Value:
         """Call `code` on `values` as a closed graph, which `walk(values inside) -> ends` makes on first use."""
         templates = tuple(generalised(self.template(v), FLOATS) for v in values)
         if sum(s.code == code for s in self.stack) >= SAME:
             templates = tuple(map(generalised, templates))
         nodes = [n for v, t in zip(values, templates, strict=True) for n in self.coerce(v, t)]
         spec = self.specialised(code, name, templates, names, walk)
-        return self.invoke(spec, nodes)
+        return self.invoke(spec, nodes, **attrs)
 
     def specialised(self, code, name, templates, names, walk, prepare=None) -> Specialisation:
         key = (code, templates)
@@ -322,10 +322,10 @@ class Calls(Expressions):
         types = self.types(spec.result)
         return types[0] if len(types) == 1 else Tuple(tuple(types))
 
-    def invoke(self, spec: Specialisation, nodes: list[Node]) -> Value:
+    def invoke(self, spec: Specialisation, nodes: list[Node], **attrs) -> Value:
         """Emit a call of a specialisation."""
         self.use(nodes)
-        node = self.append(control.call, nodes, (spec.graph,), self.result_type(spec))
+        node = self.append(control.call, nodes, (spec.graph,), self.result_type(spec), **attrs)
         if node.type is Never:
             raise Diverged(node)
         return self.collect(node, spec.result, [None] * len(spec.sealed), spec.sealed, self.held_by(spec, nodes))

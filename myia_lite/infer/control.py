@@ -36,6 +36,7 @@ class Control(Joins):
         self.through: set[Node] = set()
         self.whole: dict[Node, Node] = {}  # what an in-place operation on a whole array made -> the array before
         self.unrollable: list[object] = []  # loops around the present point, of this function, with few trips
+        self.heads: dict[Graph, object] = {}  # loop under way -> levels of its checkpoint, None without
 
     # ---- blocks ------------------------------------------------------------------------------------------------------
     def walk(self, graph: Graph, env: Env) -> list[End]:
@@ -214,7 +215,8 @@ class Control(Joins):
         if isinstance(iterable, Static):
             return len(iterable.value) if isinstance(iterable.value, str) else None
         if isinstance(iterable, Iterator):
-            known = [b for b in map(self.bound_of, iterable.parts) if b is not None]
+            walked = iterable.parts[:1] if iterable.kind == "checkpoint" else iterable.parts
+            known = [b for b in map(self.bound_of, walked) if b is not None]
             return min(known) if known else None
         return None
 
@@ -239,6 +241,7 @@ class Control(Joins):
             types = [t for s in state for t in self.types(s)]
             params = self.parameters(graph, types)
             facts.header(params)
+            self.heads[graph] = self.levels_of(env.get(body.info.get("iterator")))
             inner, supply = Env(env), iter(params)
             for p, t in zip(body.params, state, strict=True):
                 inner[p] = self.rebuild(t, supply)
@@ -310,7 +313,9 @@ class Control(Joins):
                 end.graph.result = self.append(control.recur, end.nodes, (graph,), graph.result_type)
                 end.graph.result_type = graph.result_type
         self.settle(graph)
-        node = self.append(control.loop, init, (graph,), graph.result_type)
+        levels = self.heads.pop(graph)
+        attrs = {} if levels in (None, 1) else {"checkpoint": levels}
+        node = self.append(control.loop, init, (graph,), graph.result_type, **attrs)
         if not exits:
             raise Diverged(node)
         return self.collect(node, template, kept, sealed, facts.leave())
@@ -330,7 +335,13 @@ class Control(Joins):
         inner = Env(env)
         for p, v in zip(body.params, values, strict=True):
             inner[p] = v
-        ends = self.walk(body, inner)
+        around = self.graph in self.heads, self.heads.get(self.graph)
+        self.heads[self.graph] = None  # a checkpoint is of the loop that has this trip in front of it
+        here, ends = self.graph, self.walk(body, inner)
+        if around[0]:
+            self.heads[here] = around[1]
+        else:
+            del self.heads[here]
         for end in ends:
             if end.loop is body:
                 end.value, end.loop = Outcome(NEXT, end.value.items), None
@@ -357,6 +368,22 @@ class Control(Joins):
             value = Sequence(tuple(Static(c) for c in value.value))
         value = self.as_sequence(value)
         return Iterator("counted", (value, library.length(self, value)))
+
+    def checkpointed_condition(self, value: Iterator) -> Value:
+        """The condition in a checkpoint, which is of the loop at whose head its truth is asked for."""
+        if self.graph not in self.heads:
+            self.error(
+                "checkpoint() of a condition that is not at the head of a while loop",
+                "while checkpoint(condition): …, for i in checkpoint(range(n)): …, or checkpoint(f)",
+            )
+        self.heads[self.graph] = value.parts[1].value
+        return value.parts[0]
+
+    def levels_of(self, it: Value | None):
+        """The levels of a checkpoint on what a loop walks over, None without."""
+        if isinstance(it, Iterator):
+            return it.parts[1].value if it.kind == "checkpoint" else next(filter(None, map(self.levels_of, it.parts)), None)
+        return None
 
     def has_next(self, it: Iterator, k: Leaf) -> Leaf:
         iterable, length = it.parts

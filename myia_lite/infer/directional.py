@@ -18,7 +18,7 @@ from .jacobians import forward_is_cheaper, jacobian_graph
 from .joins import End, is_complex, several
 from .templates import Dyn, Known, Template, Tree, Union, generalised
 from .transforms import Transforms
-from .values import NONE, Bound, Complex, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
+from .values import NONE, Bound, Closure, Complex, Iterator, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
 FLOATS = ("f32", "f64")
 OF_FUNCTION = ("jacfwd", "jacrev", "jacobian", "value_and_jacobian", "hessian")  # f, argnums -> a function
@@ -52,6 +52,8 @@ class Directional(Transforms):
         """The meaning of a call of one of the names."""
         if kind == "stop_gradient":
             return self._stopped(*self._bound(kind, ["x"], args, keywords))
+        if kind == "checkpoint":
+            return self._checkpoint(args, keywords)
         if kind in AT_A_POINT:
             if not args:
                 self.error(f"{kind}() takes a function first", f"{kind}(f, …)")
@@ -69,6 +71,8 @@ class Directional(Transforms):
 
     def directional(self, t: Transformed, args, keywords) -> Value:
         """The call of a transformed function of any kind but grad's."""
+        if t.kind == "checkpoint":
+            return self._checkpointed(t, args, keywords)
         if t.kind in ("jvp", "hvp"):
             args = self._bound(t.kind, ["primals", "tangents"], args, keywords)
             for a, what in zip(args, ("primals", "tangents"), strict=True):
@@ -410,3 +414,50 @@ class Directional(Transforms):
         if isinstance(value, Mapping):
             return Mapping(value.keys, tuple(map(self._stopped, value.items)))
         return value
+
+    # ---- checkpoint ----------------------------------------------------------------------------------------------------
+    def _checkpoint(self, args, keywords) -> Value:
+        """`checkpoint(f)`, `for … in checkpoint(xs)`, `while checkpoint(condition)`."""
+        bound = dict(zip(["x", "levels"], args, strict=False))
+        for k, v in keywords:
+            if k not in ("x", "levels") or k in bound:
+                self.error(f"checkpoint() got an unexpected argument '{k}'", "checkpoint(f), or checkpoint(range(n), levels=2)")
+            bound[k] = v
+        if "x" not in bound or len(args) > 2:
+            self.error("checkpoint() takes one thing, and levels", "checkpoint(f), or checkpoint(range(n), levels=2)")
+        x = bound["x"]
+        if several(x):
+            return self.over(x, lambda v: self._checkpoint([v, *list(bound.values())[1:]], ()))
+        function = isinstance(x, (Closure, Bound, Transformed)) or isinstance(x, Static) and callable(x.value)
+        if function or isinstance(x, Record) and callable(getattr(x.cls, "__call__", None)):
+            if "levels" in bound:
+                self.error("levels are those of a loop: a function has none", "checkpoint(f)")
+            return Transformed("checkpoint", x, None, False)
+        levels = self._levels(bound.get("levels"))
+        number = isinstance(x, Leaf) and not isinstance(x.type, Array)
+        return Iterator("checkpoint", (x if number else library.iterable(self, x), Static(levels)))
+
+    def _levels(self, value: Value | None):
+        if value is None:
+            return 2
+        if isinstance(value, Static) and value.value is None:
+            return "log"
+        if isinstance(value, Leaf) and value.known and type(value.node.value) is int and value.node.value >= 1:
+            return value.node.value
+        self.error("levels is a positive int known at compile time, or None", "levels=2")
+
+    def _checkpointed(self, t, args, keywords) -> Value:
+        """A call whose arguments alone are saved for the backward pass, which calls the function again."""
+        names, count = [k for k, _ in keywords], len(args)
+        values = [t.function, *args, *(v for _, v in keywords)]
+
+        def walk(inside):
+            def call():
+                f, *given = inside
+                return self.call(f, given[:count], tuple(zip(names, given[count:], strict=True)))
+
+            graph = self.graph
+            return self.attempt(lambda: [End(graph, call(), self.aliases.versions)])
+
+        code = ("checkpoint", tuple(names), count)
+        return self.closed(code, self._function_name(t.function), values, [None] * len(values), walk, checkpoint=True)

@@ -15,6 +15,7 @@ from .templates import Env
 from .values import (
     Closure,
     Complex,
+    Iterator,
     Leaf,
     Mapping,
     Message,
@@ -246,6 +247,8 @@ class Expressions(Control):
         """The node of bool(value)."""
         if several(value):
             return self.over(value, lambda v: Leaf(self.truth(v), True)).node
+        if isinstance(value, Iterator) and value.kind == "checkpoint":
+            return self.truth(self.checkpointed_condition(value))
         if isinstance(value, Static):
             return self.const(bool(value.value)).node
         if isinstance(value, (Sequence, Mapping)):

@@ -136,7 +136,7 @@ class Range(Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Iterator(Value):
-    """enumerate, zip, reversed over what can be indexed: `kind` names it."""
+    """enumerate, zip, reversed, checkpoint over what can be indexed: `kind` names it."""
 
     kind: str
     parts: tuple[Value, ...]

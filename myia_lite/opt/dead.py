@@ -49,7 +49,8 @@ class Demand:
             if n.attrs.get("range") is False and not isinstance(n.args[1], Constant):
                 self.checks.setdefault(n.args[1], []).append(n)
                 continue
-            if n.op.effect or n.op.name in ("call", "grad") or any(inner):
+            runs = n.op.name in ("call", "grad") and n.attrs.get("checkpoint") != "again"  # that has run before, and returned
+            if n.op.effect or runs or any(inner):
                 self.need(n)
                 found = True
         return found

@@ -10,7 +10,7 @@ from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
 from .registry import describe, lookup
 from .remedies import suggest
-from .sequences import item, length
+from .sequences import item, iterable, length
 
 __all__ = [
     "attribute",
@@ -24,6 +24,7 @@ __all__ = [
     "inplace",
     "integers",
     "item",
+    "iterable",
     "join_numbers",
     "joining",
     "length",

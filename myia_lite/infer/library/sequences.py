@@ -81,7 +81,7 @@ def item(ctx, v, k):
             return row(ctx, v, k)
         case Complex() if v.rank:
             return Complex(row(ctx, v.re, k), row(ctx, v.im, k))
-        case Iterator(kind="counted"):
+        case Iterator(kind="counted" | "checkpoint"):
             return item(ctx, v.parts[0], k)
         case Iterator(kind="enumerate"):
             return Sequence((ctx.leaf(node_of(ctx, plus(ctx, size(v.parts[1]), k)), py=True), item(ctx, v.parts[0], k)))

@@ -121,6 +121,8 @@ def loop_unchanged(walk, n, args):
 @control("call", "call @f(xs) == the body of f, where f is small, or called once")
 def call_inlined(walk, n, args):
     (g,) = n.graphs
+    if "checkpoint" in n.attrs:  # inlined, it would share its nodes with what runs it again
+        return None
     return walk.splice(g, args) if walk.inline is not None and walk.inline(g) else None
 
 
