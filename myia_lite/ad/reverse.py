@@ -199,7 +199,7 @@ class Reverse:
         with Builder(out):
             return out.returns(tuple_of(*results, *bars))
 
-    def _both(self, g: Graph, out: Graph, wanted, bars: dict[Path, Node], before: dict[tuple[int, Path], Node]):
+    def _both(self, g: Graph, out: Graph, wanted, bars: dict[Path, Node], before: dict[tuple[int, Path], Node], again=False):
         """The forward pass of `g` in `out`, whose first parameters are those of `g`, and behind it the backward pass.
 
         From the cotangents `bars` of results, and those so far of parameters, `before`.  Gives the results, and the
@@ -218,7 +218,7 @@ class Reverse:
             body.backward(scope, primal.nodes, adjoints)
             found = [adjoints.get((primal.params[k], p)) or body.zero(scope, primal.params[k], p) for k, p in wanted]
         backward, out.nodes = out.nodes, []
-        forward = Forward(dict(zip(primal.params, out.params[: len(primal.params)], strict=True)))
+        forward = Forward(dict(zip(primal.params, out.params[: len(primal.params)], strict=True)), again)
         with Builder(out):
             body.forward(primal.nodes, out, forward)
             results = elements(forward.node(primal.result))
@@ -250,7 +250,7 @@ class Reverse:
         given = iter(g.params[len(f.params) :])
         bars = {path: next(given) for path in present}
         before = {leaf: next(given) for leaf in accumulated}
-        _, found = self._both(f, g, wanted, bars, before)
+        _, found = self._both(f, g, wanted, bars, before, again=True)
         with Builder(g):
             g.result = tuple_of(*found)
 
@@ -1002,12 +1002,21 @@ class CallPlan:
 
 
 class Forward(Clone):
-    """Copies for a forward pass: there a check of a value's range is needed only where the value is."""
+    """Copies for a forward pass: there a check of a value's range is needed only where the value is.
+
+    `again`: a pass that has run before, so a call in it that nobody needs may go.
+    """
+
+    def __init__(self, nodes: dict[Node, Node] | None = None, again: bool = False):
+        super().__init__(nodes)
+        self.again = again
 
     def apply(self, n: Apply, into: Graph) -> Apply:
         new = super().apply(n, into)
         if n.op is guard and n.attrs.get("range"):
             new.attrs = {**n.attrs, "range": False}
+        elif self.again and n.op is call and "checkpoint" in n.attrs:
+            new.attrs = {**n.attrs, "checkpoint": "again"}
         return new
 
 

@@ -105,7 +105,7 @@ class Engine(Customs):
 
     def _definition(self, function):
         """Where the function that is called was written: the place of errors in how it is called."""
-        while not isinstance(function, FunctionType):
+        while not isinstance(function, FunctionType) or hasattr(function, "__myia_transformed__"):
             if hasattr(function, "__myia_transformed__"):
                 function = function.__myia_transformed__[1]
             else:
