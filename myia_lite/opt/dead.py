@@ -49,7 +49,8 @@ class Demand:
             if n.attrs.get("range") is False and not isinstance(n.args[1], Constant):
                 self.checks.setdefault(n.args[1], []).append(n)
                 continue
-            runs = n.op.name in ("call", "grad") and n.attrs.get("checkpoint") != "again"  # that has run before, and returned
+            # one that runs again has returned before
+            runs = n.op.name in ("call", "grad") and n.attrs.get("checkpoint") != "again"
             if n.op.effect or runs or any(inner):
                 self.need(n)
                 found = True
