@@ -229,18 +229,18 @@ def custom_derivative(function: Callable) -> CustomDerivative:
 def checkpoint(x, levels: int | None = 2):
     """Memory for time in reverse mode: f, or a loop, that saves little and runs again in the backward pass.
 
-    `checkpoint(f)`, also as a decorator, is a function with the values and derivatives of f: only its arguments (and what
-    it captures) are saved, and f runs again just before its backward pass.
+    `checkpoint(f)`, also as a decorator, is a function with the values and derivatives of f: only its arguments (and
+    what it captures) are saved, and f runs again just before its backward pass.
 
-    `for x in checkpoint(range(n))`, or over anything else, and `while checkpoint(condition)` checkpoint a loop.  It runs
-    in chunks, and the state of the loop is saved in front of each.  With n trips and `levels` k that takes memory for
-    about k * n**(1/k) states, and k - 1 further runs of the loop; levels=None halves the chunks down to a few trips:
-    about 2 * log2(n) states and log2(n) / 2 runs.  The number of trips need not be known, and the loop may end in any
-    way.
+    `for x in checkpoint(range(n))`, or over anything else, and `while checkpoint(condition)` checkpoint a loop.  It
+    runs in chunks, and the state of the loop is saved in front of each.  With n trips and `levels` k that takes memory
+    for about k * n**(1/k) states, and k - 1 further runs of the loop; levels=None halves the chunks down to a few
+    trips: about 2 * log2(n) states and log2(n) / 2 runs.  The number of trips need not be known, and the loop may end
+    in any way.
 
-    The gradient of a loop is that without a checkpoint, to the last bit; of higher orders, some sums are taken in another
-    order.  Nothing changes for forward mode, which saves nothing.  Outside compiled code `checkpoint` of what is no
-    function is that thing itself.
+    The gradient of a loop is that without a checkpoint, to the last bit; of higher orders, some sums are taken in
+    another order.  Nothing changes for forward mode, which saves nothing.  Outside compiled code `checkpoint` of what
+    is no function is that thing itself.
 
     Raises MyiaValueError where `levels` is no positive int or None; compiled code raises MyiaTypeError there, and where
     a condition is not that of a `while` loop.

@@ -373,8 +373,8 @@ def test_memory(levels, most, tmp_path):
     """1600 trips of 128 KiB save 400 MiB without a checkpoint (the state and its sine); of the second order, more."""
     script = tmp_path / "memory.py"
     script.write_text(textwrap.dedent(MEMORY).replace("LEVELS", str(levels)))
-    path = str(Path(myia_lite.__file__).parents[1])
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env={"PYTHONPATH": path, "PATH": ""})
+    env = {"PYTHONPATH": str(Path(myia_lite.__file__).parents[1]), "PATH": ""}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     while_, for_, second = map(float, done.stdout.split())
     assert while_ < most and for_ < most, done.stdout

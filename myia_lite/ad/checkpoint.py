@@ -1,22 +1,24 @@
-"""Loops that are marked with `checkpoint`, as loops over chunks: reverse mode saves the state in front of each chunk only.
+"""Loops that are marked with `checkpoint`, as loops over chunks: of these, reverse mode saves only the state in front.
 
-    loop[checkpoint=k](init) {L}   =   loop(init) { r = call[checkpoint] chunk(m, state, free); case(r) { going: recur, left: exit } }
+    loop[checkpoint=k](init) {L}  =  loop(init) { r = call[checkpoint] chunk(m, state, free);
+                                                  case(r) { going: recur with the state, left: the result } }
 
-`chunk` is a closed graph: L for at most m trips, and its result an *outcome*: still going, with the state, or left, with the
-result of the exit.  A checkpointed call saves its arguments alone, so what is alive at once in the backward pass are the
-states in front of the chunks and what the trips of one chunk save.  With n trips and k levels m is n^(1 - 1/k), and the
-loop in the chunk is itself marked with k - 1 levels: k * n^(1/k) states.  Where n is not known at the loop's entry, chunk
-number i has i^(k-1) trips, which comes to the same.  "log": a chunk of 2^d trips is two of 2^(d-1), recursively, and the
-chunks double: about 2 * log2(n) states, and log2(n) times the work.
+`chunk` is a closed graph: L for at most m trips, and its result an *outcome*: still going, with the state, or left,
+with the result of the exit.  A checkpointed call saves its arguments alone, so what is alive at once in the backward
+pass are the states in front of the chunks, and what the trips of one chunk save.  With n trips and k levels m is
+n^(1 - 1/k), and the loop in the chunk is itself marked with k - 1 levels: k * n^(1/k) states.  Where n is not known at
+the loop's entry, chunk number i has i^(k-1) trips, which comes to the same.  "log": a chunk of 2^d trips is two of
+2^(d-1), recursively, and the chunks double: about 2 * log2(n) states, and log2(n) / 2 times the work.
 """
 
 from __future__ import annotations
 
 from ..ir import F64, I64, Apply, Builder, Clone, Constant, Graph, Never, Node, Sum, Tuple, current, free_variables
-from ..ops.control import call, case, get, loop, make, recur, switch
+from ..ops.control import call, case, loop, make, recur, switch
 from ..ops.control import tuple_ as tuple_of
-from ..ops.elementwise import add, cast, ceil, eq, gt, lt, maximum, mul, pow, sub
+from ..ops.elementwise import add, cast, ceil, eq, lt, maximum, mul, pow, sub
 from .sites import Site, sites
+from .tangent import element_types, elements
 
 TRIPS = 16  # of the smallest chunk, where chunks are halved: a state costs more than a few trips
 
@@ -39,6 +41,10 @@ def in_chunks(g: Graph) -> Graph:
     return g
 
 
+def made_by(n: Node, op) -> bool:
+    return isinstance(n, Apply) and n.op is op
+
+
 def has_marks(g: Graph) -> bool:
     return any(is_marked(n) for h in g.nested() for n in h.nodes)
 
@@ -50,9 +56,9 @@ class _Chunks:
         self.outer, self.n, self.levels = outer, n, levels
         (self.header,) = n.graphs
         self.free = free_variables(self.header)
-        self.exits = n.type.elems if isinstance(n.type, Tuple) else (n.type,)
+        self.exits = element_types(n.type)
         state = tuple(p.type for p in self.header.params)
-        self.outcome = Sum(f"after_{self.header.name}", {"going": state, "left": tuple(self.exits)})
+        self.outcome = Sum(f"after_{self.header.name}", {"going": state, "left": self.exits})
         self.halves: Graph | None = None
 
     def rewrite(self) -> None:
@@ -87,7 +93,7 @@ class _Chunks:
     def count(self) -> Node | None:
         """How many trips the loop has at most, where its head says so: `switch(k < n)`, k one more on each trip."""
         test = self.header.result
-        if not (isinstance(test, Apply) and test.op is switch and isinstance(test.args[0], Apply) and test.args[0].op is lt):
+        if not (made_by(test, switch) and made_by(test.args[0], lt)):
             return None
         k, n = test.args[0].args
         if k not in self.header.params or n.type != I64 or not (isinstance(n, Constant) or n in self.free):
@@ -96,7 +102,7 @@ class _Chunks:
         rounds, _ = sites(self.header)
         for site in rounds:
             a = site.leaf.args[at]
-            if not (isinstance(a, Apply) and a.op is add and a.args[0] is k and isinstance(a.args[1], Constant) and a.args[1].value == 1):
+            if not (made_by(a, add) and a.args[0] is k and isinstance(a.args[1], Constant) and a.args[1].value == 1):
                 return None
         return sub(n, self.n.args[at])
 
@@ -142,7 +148,7 @@ class _Chunks:
         return out
 
     def halved(self) -> Graph:
-        """The closed graph (d, state, free) -> outcome of TRIPS * 2^d trips: two halves, the second if the first goes on."""
+        """The closed graph (d, state, free) -> outcome of TRIPS * 2^d trips: a half, and if that goes on another."""
         out, depth, state, free = self.interface(f"halves_{self.header.name}")
         small, large = Graph("small", out), Graph("large", out)
         small.result_type = large.result_type = self.outcome
@@ -185,10 +191,8 @@ class _Chunks:
                     args = [add(trip, 1), *map(env.node, site.leaf.args)]
                     g.result = current().emit(recur, *args, graphs=(new,), type=self.outcome)
                 elif site is not None:
-                    left = env.node(site.leaf)
-                    fields = [get(left, index=k) for k in range(len(self.exits))] if isinstance(self.n.type, Tuple) else [left]
-                    g.result = make(*fields, sum=self.outcome, tag="left")
-                elif isinstance(tail, Apply) and tail.op in (switch, case) and tail in h.nodes:
+                    g.result = make(*elements(env.node(site.leaf)), sum=self.outcome, tag="left")
+                elif (made_by(tail, switch) or made_by(tail, case)) and tail in h.nodes:
                     graphs = []
                     for b in tail.graphs:
                         c = Graph(b.name, g, b.span)

@@ -327,7 +327,8 @@ class Dual:
             self.dots[q, path] = new.parameter(tangent(type_at(q.type, path)), f"{q.name or 'state'}_dot", q.span)
         out = with_tangents(n.type, paths)
         self.region(h, new, paths, out)
-        return current().emit(loop, *map(self.env.node, n.args), *start, graphs=(new,), type=out, span=n.span, **n.attrs)
+        args = [*map(self.env.node, n.args), *start]
+        return current().emit(loop, *args, graphs=(new,), type=out, span=n.span, **n.attrs)
 
     def dual_custom(self, n, into):
         """By the rule that the user gave."""

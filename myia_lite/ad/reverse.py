@@ -199,15 +199,14 @@ class Reverse:
         with Builder(out):
             return out.returns(tuple_of(*results, *bars))
 
-    def _both(self, g: Graph, out: Graph, wanted, bars: dict[Path, Node], before: dict[tuple[int, Path], Node], again=False):
+    def _both(self, g: Graph, out: Graph, wanted, bars: dict, before: dict, again=False):
         """The forward pass of `g` in `out`, whose first parameters are those of `g`, and behind it the backward pass.
 
-        From the cotangents `bars` of results, and those so far of parameters, `before`.  Gives the results, and the
+        From the cotangents of results, by path, and those so far of parameters, by index and path.  Gives the results, and the
         cotangents of the parts `wanted` of the parameters.
         """
         primal = self.primal(g)
-        active = {(primal.params[k], (*path, *p)) for k, path in wanted for p, _ in leaves(type_at(primal.params[k].type, path))}
-        body = Body(self, primal, active)
+        body = Body(self, primal, {(primal.params[k], p) for k, p in wanted})
         scope = Scope(None, {*primal.params, *primal.nodes}, out)
         adjoints = Adjoints(None, self.sums)
         for (k, path), bar in before.items():
@@ -791,13 +790,15 @@ class Body:
         keep, accumulators = borrowed(f), {}
         for k, p in wanted:
             leaf = n.args[k], p
-            array = isinstance(type_at(n.args[k].type, p), Array)
-            if leaf in accumulators.values() or not (k in keep if array else isinstance(type_at(n.args[k].type, p), Scalar)):
-                continue
-            if array or adjoints.get(leaf) is not None:
+            t = type_at(n.args[k].type, p)
+            read = isinstance(t, Array) and k in keep  # its cotangent is written in place
+            known = isinstance(t, Scalar) and adjoints.get(leaf) is not None
+            if (read or known) and leaf not in accumulators.values():
                 accumulators[k, p] = leaf
         again = self.reverse.again(f, wanted, tuple(bars), tuple(accumulators))
-        before = [self.zero(scope, *leaf) if (bar := adjoints.get(leaf)) is None else bar for leaf in accumulators.values()]
+        so_far = [adjoints.get(leaf) for leaf in accumulators.values()]
+        zeros = [bar is None and self.zero(scope, *leaf) for bar, leaf in zip(so_far, accumulators.values(), strict=True)]
+        before = [zero if bar is None else bar for bar, zero in zip(so_far, zeros, strict=True)]
         args = [self.value(scope, a) for a in n.args]
         back = current().emit(call, *args, *bars.values(), *before, graphs=(again,), checkpoint="again")
         for j, (k, p) in enumerate(wanted):

@@ -382,7 +382,9 @@ class Control(Joins):
     def levels_of(self, it: Value | None):
         """The levels of a checkpoint on what a loop walks over, None without."""
         if isinstance(it, Iterator):
-            return it.parts[1].value if it.kind == "checkpoint" else next(filter(None, map(self.levels_of, it.parts)), None)
+            if it.kind == "checkpoint":
+                return it.parts[1].value
+            return next(filter(None, map(self.levels_of, it.parts)), None)
         return None
 
     def has_next(self, it: Iterator, k: Leaf) -> Leaf:

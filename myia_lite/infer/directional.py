@@ -25,6 +25,8 @@ OF_FUNCTION = ("jacfwd", "jacrev", "jacobian", "value_and_jacobian", "hessian") 
 AT_A_POINT = ("jvp", "vjp", "linearize", "hvp")  # f, primals … -> values
 STRUCTURES = ("sequence", "mapping", "record", "complex")
 
+CHECKPOINT = "checkpoint(f), or checkpoint(range(n), levels=2)"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -421,15 +423,15 @@ class Directional(Transforms):
         bound = dict(zip(["x", "levels"], args, strict=False))
         for k, v in keywords:
             if k not in ("x", "levels") or k in bound:
-                self.error(f"checkpoint() got an unexpected argument '{k}'", "checkpoint(f), or checkpoint(range(n), levels=2)")
+                self.error(f"checkpoint() got an unexpected argument '{k}'", CHECKPOINT)
             bound[k] = v
         if "x" not in bound or len(args) > 2:
-            self.error("checkpoint() takes one thing, and levels", "checkpoint(f), or checkpoint(range(n), levels=2)")
+            self.error("checkpoint() takes one thing, and levels", CHECKPOINT)
         x = bound["x"]
         if several(x):
             return self.over(x, lambda v: self._checkpoint([v, *list(bound.values())[1:]], ()))
         function = isinstance(x, (Closure, Bound, Transformed)) or isinstance(x, Static) and callable(x.value)
-        if function or isinstance(x, Record) and callable(getattr(x.cls, "__call__", None)):
+        if function or isinstance(x, Record) and any("__call__" in vars(c) for c in x.cls.__mro__):
             if "levels" in bound:
                 self.error("levels are those of a loop: a function has none", "checkpoint(f)")
             return Transformed("checkpoint", x, None, False)
