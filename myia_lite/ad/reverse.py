@@ -9,7 +9,7 @@ recomputed values.  What a region saves is its residual:
     y = loop(init) {L}             (y, r, k) = loop(init, empty) {L▶}         loop(k, ȳ through the exit r) {L◀}
     recur(next) in L               recur(next, push(k, saved))                pop(k), the trip's handler, recur
     y = call f(x), f recursive     (y, r) = call ▶f(x)                        x̄ = call ◀f(r, ȳ, accumulators, env)
-    y = call[checkpoint] f(x)      y = call f(x)                              x̄ = call ∂f(x, ȳ, accumulators), which runs f again
+    y = call[checkpoint] f(x)      y = call f(x)                              x̄ = call ∂f(x, ȳ, accumulators): f again, backward
 
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
 what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
@@ -796,9 +796,10 @@ class Body:
             if (read or known) and leaf not in accumulators.values():
                 accumulators[k, p] = leaf
         again = self.reverse.again(f, wanted, tuple(bars), tuple(accumulators))
-        so_far = [adjoints.get(leaf) for leaf in accumulators.values()]
-        zeros = [bar is None and self.zero(scope, *leaf) for bar, leaf in zip(so_far, accumulators.values(), strict=True)]
-        before = [zero if bar is None else bar for bar, zero in zip(so_far, zeros, strict=True)]
+        before = []
+        for leaf in accumulators.values():
+            bar = adjoints.get(leaf)
+            before.append(self.zero(scope, *leaf) if bar is None else bar)
         args = [self.value(scope, a) for a in n.args]
         back = current().emit(call, *args, *bars.values(), *before, graphs=(again,), checkpoint="again")
         for j, (k, p) in enumerate(wanted):

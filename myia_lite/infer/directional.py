@@ -417,7 +417,7 @@ class Directional(Transforms):
             return Mapping(value.keys, tuple(map(self._stopped, value.items)))
         return value
 
-    # ---- checkpoint ----------------------------------------------------------------------------------------------------
+    # ---- checkpoint --------------------------------------------------------------------------------------------------
     def _checkpoint(self, args, keywords) -> Value:
         """`checkpoint(f)`, `for … in checkpoint(xs)`, `while checkpoint(condition)`."""
         bound = dict(zip(["x", "levels"], args, strict=False))
