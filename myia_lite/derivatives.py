@@ -257,7 +257,7 @@ def checkpoint(x, levels: int | None = 2):
     ...         x = x + 0.001 * math.sin(x)
     ...     return x
     >>> round(grad(orbit)(1.0), 9)
-    0.000107882
+    0.000196831
     """
     if isinstance(levels, bool) or not (levels is None or isinstance(levels, int) and levels >= 1):
         raise MyiaValueError(f"levels is {levels!r}", remedy="a positive int, or None for as many as there can be")
