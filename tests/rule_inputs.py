@@ -171,6 +171,22 @@ graph @f(%x: f64) -> f64 {
   return %x
 }""",
     "switch(True) { a } { b } == a(), switch(False) { a } { b } == b()": BRANCH.format(c="True", other="%x"),
+    "get[k](switch(c) { …, x } { …, x }) == x": """
+graph @f(%c: bool, %x: f64) -> f64 {
+  %y: (f64, f64) = switch(%c) {
+    @then() -> (f64, f64) {
+      %a: f64 = sin(%x)
+      %t: (f64, f64) = tuple(%a, %x)
+      return %t
+    }
+    @else() -> (f64, f64) {
+      %e: (f64, f64) = tuple(%x, %x)
+      return %e
+    }
+  }
+  %z: f64 = get[index=1](%y)
+  return %z
+}""",
     "switch(c) { a } { a } == a()": """
 graph @f(%c: bool, %x: f64) -> f64 {
   %y: f64 = switch(%c) {

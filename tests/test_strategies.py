@@ -286,5 +286,73 @@ def test_command_line(capsys, tmp_path):
     assert "there is no strategy simplfy" in capsys.readouterr().err
 
 
+LOOPS = """graph @f(%x: f64[9], %c: bool) -> f64 {
+  %s: f64 = loop(0, 0.0) {
+    @A(%i: i64, %t: f64) -> f64 {
+      %1: bool = lt(%i, 9)
+      %2: f64 = switch(%1) {
+        @trip() -> f64 {
+          %3: f64 = elem(%x, %i)
+          %4: f64 = add(%t, %3)
+          %5: i64 = add(%i, 1)
+          %6: f64 = recur @A(%5, %4)
+          return %6
+        }
+        @end() -> f64 {
+          return %t
+        }
+      }
+      return %2
+    }
+  }
+  %p: f64 = loop(0, 1.0) {
+    @B(%j: i64, %u: f64) -> f64 {
+      %7: bool = lt(%j, 9)
+      %8: f64 = switch(%7) {
+        @trip() -> f64 {
+          %9: f64 = elem(%x, %j)
+          %10: f64 = mul(%u, %9)
+          %11: i64 = add(%j, 1)
+          %12: f64 = recur @B(%11, %10)
+          return %12
+        }
+        @end() -> f64 {
+          return %u
+        }
+      }
+      return %8
+    }
+  }
+  %q: f64 = mul(%s, %p)
+  %r: f64 = exp(%q)
+  %y: f64 = switch(%c) {
+    @then() -> f64 {
+      return %r
+    }
+    @else() -> f64 {
+      return %s
+    }
+  }
+  return %y
+}
+"""
+
+
+def test_loops_over_the_same_range_become_one():
+    g = parse_text(LOOPS, PRIMITIVES)
+    out = verify((pipeline.fused_loops >> simplify)(g, Log(check=True)))
+    assert show(out).count("loop(") == 1 and "loop(0, 0.0, 1.0)" in show(out)
+    x = np.arange(1.0, 10.0)
+    for c in (np.bool_(True), np.bool_(False)):
+        assert evaluate(out, [x, c], {}) == evaluate(g, [x, c], {})
+
+
+def test_what_one_branch_needs_is_computed_there():
+    g = parse_text(LOOPS, PRIMITIVES)
+    text = show(verify(pipeline.sunk(g, Log(check=True))))
+    then = text[text.index("@then") : text.index("@else")]
+    assert "mul(%s, %p)" in then and "exp(%q)" in then and text.count("exp(") == 1
+
+
 def test_every_strategy_is_a_value():
     assert all(isinstance(s, Strategy) and repr(s) for s in STRATEGIES.values())

@@ -11,6 +11,7 @@ import ast
 
 from ..ir import Graph, MyiaValueError
 from .dead import eliminate
+from .moving import fuse_loops, sink
 from .program import Log, Program
 from .rule import RuleSet
 from .rules.algebra import ARITHMETIC, BOUNDED, FACTS, LOGIC, POWERS
@@ -66,6 +67,9 @@ unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
 # ---- passes ----------------------------------------------------------------------------------------------------------
 dead_code = Pass("dead_code", eliminate, "what nobody needs, elements of results and loop state included")
 
+sunk = Pass("sunk", sink, "a number that one branch needs is computed there")
+fused_loops = Pass("fused_loops", fuse_loops, "loops over the same range, one beside the other, are one")
+
 # ---- strategies ------------------------------------------------------------------------------------------------------
 every_rule = (terms | data | algebra | bounds | arrays | branches | calls | loops | unroll).named("every_rule")
 
@@ -73,7 +77,10 @@ every_rule = (terms | data | algebra | bounds | arrays | branches | calls | loop
 simplify = limit(innermost(every_rule) >> dead_code, 4).named("simplify")
 
 # powers stay powers until differentiation is over: a product would hide from it what they are
-lower = limit(innermost(every_rule | powers) >> dead_code, 2).named("lower")
+lower = (limit(innermost(every_rule | powers) >> dead_code, 2) >> sunk).named("lower")
+
+# loops that build for loops that read, and loops side by side
+fuse = (fused_loops >> innermost(every_rule | fusion) >> dead_code).named("fuse")
 
 # forward mode as a rule set, in place of the compiler's own transform
 forward = (innermost(terms | dual_numbers) >> innermost(terms | forget_duals | data) >> dead_code).named("forward")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ...ir import Apply, Constant, Graph, Tuple
+from ...ir import Apply, Constant, Graph, Never, Tuple
 from ..program import size
 from ..ranges import step_of
 from ..rule import RuleSet, control
+from ..terms import same_value
 
 TRIPS, UNROLLED, UNROLLED_IN_ALL = (
     8,
@@ -39,6 +40,26 @@ def switch_same(walk, n, args):
             and repr(a.value) == repr(b.value)
         ):
             return a
+
+
+@control("get", "get[k](switch(c) { …, x } { …, x }) == x")
+def same_in_all_branches(walk, n, args):
+    (t,) = args
+    if not isinstance(t, Apply) or t.op.name not in ("switch", "case"):
+        return None
+    found = None
+    for h in t.graphs:
+        r = h.result
+        if r.type is Never:
+            continue
+        if not isinstance(r, Apply) or r.op.name != "tuple" or r not in h.nodes:
+            return None
+        x = r.args[n.attrs["index"]]
+        inside = not isinstance(x, Constant) and walk.level.get(x, 0) > walk.level.get(t, 0)
+        if inside or found is not None and not same_value(found, x):
+            return None
+        found = x
+    return found
 
 
 @control("case", "case(make[k](xs)) { f }… == f[k](xs)")
@@ -126,7 +147,7 @@ def call_inlined(walk, n, args):
     return walk.splice(g, args) if walk.inline is not None and walk.inline(g) else None
 
 
-BRANCHES = RuleSet("branches", guard_true, switch_known, switch_same, case_known, case_of_case)
+BRANCHES = RuleSet("branches", guard_true, same_in_all_branches, switch_known, switch_same, case_known, case_of_case)
 LOOPS = RuleSet("loops", loop_once, loop_unchanged)
 UNROLLING = RuleSet("unrolling", loop_unrolled)
 CALLS = RuleSet("calls", call_inlined)
