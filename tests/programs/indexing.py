@@ -59,6 +59,12 @@ def stores_with_steps_at_run_time(m, k):
     a = np.zeros((4, 5))
     a[::k, 1:4] = m[:1]
     a[1:3, ::k] += 2 * m[0, 0]
+    return a
+
+
+@program((M, 2), (M, -1), (M, -2), wrt=0)
+def scales_with_steps_at_run_time(m, k):
+    a = m * 2
     a[::k, ::-k] *= 3.0
     a[..., ::k][:1] += m[1, 1]
     return a
