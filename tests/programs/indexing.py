@@ -54,7 +54,7 @@ def steps_at_run_time(m, k):
     return m[::k, 0] * 2, m[..., ::k], m[:, None, 2::-abs(k)], m[::k, ::k] * m[::k, ::k][0]
 
 
-@program((M, 2), (M, -1), (M, -2), wrt=0)
+@program((M, 2), (M, -1), wrt=0)
 def stores_with_steps_at_run_time(m, k):
     a = np.zeros((4, 5))
     a[::k, 1:4] = m[:1]
@@ -62,7 +62,7 @@ def stores_with_steps_at_run_time(m, k):
     return a
 
 
-@program((M, 2), (M, -1), (M, -2), wrt=0)
+@program((M, -2), wrt=0)
 def scales_with_steps_at_run_time(m, k):
     a = m * 2
     a[::k, ::-k] *= 3.0
