@@ -372,7 +372,8 @@ class Walk(Builder):
 
     def visit_guard(self, n, args):
         new = self.again(n, args, ())
-        self.assume(args[0], True)
+        if "range" not in n.attrs:  # such a check goes where its value is not needed: nothing may rely on it
+            self.assume(args[0], True)
         return new
 
     def visit_switch(self, n, args, leaf=None):
