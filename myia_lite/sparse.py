@@ -180,8 +180,8 @@ class SparseJacobian:
             wrt.append(k)
         return args, tuple(wrt)
 
-    def _layout(self, args, wrt) -> tuple[_Seeds, Layout]:
-        seeds = _Seeds(args, wrt)
+    def _layout(self, args, wrt) -> tuple[Seeds, Layout]:
+        seeds = Seeds(args, wrt)
         given = (args, seeds.tangents(np.zeros(seeds.size)))
         signature = self._jvp._signature(given, {})
         analysis = self._analyses.get(signature)
@@ -204,12 +204,12 @@ class SparseJacobian:
     # ---- passes
     def _forward(self, args, seed, seeds):
         _, tangent = self._jvp(args, seeds.tangents(seed))
-        return _vector(tangent)
+        return vector_of(tangent)
 
     def _reverse(self, args, wrt, seed, layout):
-        (cotangent,) = _Seeds((layout.value,), (0,)).tangents(seed)
+        (cotangent,) = Seeds((layout.value,), (0,)).tangents(seed)
         cotangents = self._pullback(args, cotangent)
-        return _vector(tuple(cotangents[k] for k in wrt))
+        return vector_of(tuple(cotangents[k] for k in wrt))
 
 
 class SparseHessian(SparseJacobian):
@@ -318,7 +318,7 @@ def _raising(n):
     return run
 
 
-class _Seeds:
+class Seeds:
     """From a vector to tangents of the arguments `wrt`, whose float leaves take its elements in turn."""
 
     def __init__(self, args: tuple, wrt: tuple[int, ...]):
@@ -342,7 +342,7 @@ class _Seeds:
         return tuple(out)
 
 
-def _vector(value) -> np.ndarray:
+def vector_of(value) -> np.ndarray:
     """The floats in a tangent or cotangent, one after the other."""
     parts = [np.reshape(v, -1) for v in leaves(value, abstract(value))]
     return np.concatenate(parts) if parts else np.zeros(0)

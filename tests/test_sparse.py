@@ -1,5 +1,6 @@
 """Sparse Jacobians and Hessians: the dense ones are the oracle, of values and of patterns."""
 
+import copy
 import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,15 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from op_samples import SAMPLES
+from programs import PROGRAMS
 from scipy import sparse
 
 from benchmarks.sparse import problem, residuals
-from myia_lite import grad, hessian, jacrev, myia, sparse_hessian, sparse_jacobian, stop_gradient
+from myia_lite import (
+    custom_derivative,
+    grad,
+    hessian,
+    jacrev,
+    jvp,
+    myia,
+    sparse_hessian,
+    sparse_jacobian,
+    stop_gradient,
+)
 from myia_lite.ad.colouring import jacobian_colouring, star_colouring
 from myia_lite.ad.index_sets import FIRST, IndexSets
 from myia_lite.ad.sparsity import Dependence, Tracked
 from myia_lite.ir import Apply, MyiaError, MyiaTypeError, MyiaValueError, is_float, shaped
 from myia_lite.ops import PRIMITIVES
+from myia_lite.sparse import Seeds, vector_of
 
 X = np.linspace(0.3, 1.7, 9)
 ONES = np.triu(np.ones((4, 9)), 2)
@@ -98,6 +111,10 @@ def branches(x):
     return y
 
 
+def on_both_sides(x):
+    return (ONES @ x.reshape(9, 1)) @ np.ones((1, 2)) + (x.reshape(1, 9) @ ONES.T).T
+
+
 def recursive(x):
     def go(i):
         if i == 0:
@@ -154,6 +171,7 @@ JACOBIANS = {  # elements that may be other than zero, passes
     products: (9, None),
     masked: (6, None),
     branches: (17, (1, 2)),
+    on_both_sides: (44, None),
     recursive: (9, None),
     while_loop: (5, None),
     reversed_steps: (9, None),
@@ -302,6 +320,18 @@ def test_a_long_recurrence():
     assert got.nnz == 7
 
 
+@pytest.mark.parametrize("program", [p for p in PROGRAMS.values() if p.wrt][::8], ids=repr)
+def test_the_programs_of_the_table(program):
+    """Against a derivative along a direction, which no seed of a colour is."""
+    args, wrt = copy.deepcopy(program.cases[0]), program.wrt
+    got = sparse_jacobian(program.fn, argnums=wrt)(*args)
+    seeds = Seeds(args, wrt)
+    direction = np.random.default_rng(0).normal(size=seeds.size)
+    _, expected = jvp(program.fn, args, seeds.tangents(direction))
+    rtol = 1e-9 if got.dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(got @ direction, vector_of(expected), rtol=rtol, atol=rtol)
+
+
 # ---- arguments -------------------------------------------------------------------------------------------------------
 class State(NamedTuple):
     q: np.ndarray
@@ -422,6 +452,21 @@ def test_a_pattern_is_kept_where_the_inputs_do_not_decide_on_it(monkeypatch):
 def test_what_has_no_derivative_is_no_part_of_the_pattern():
     f = sparse_jacobian(lambda x: x * np.floor(x[::-1]) + stop_gradient(x).sum())
     assert f.pattern(np.arange(4.0)).toarray().tolist() == np.eye(4, dtype=bool).tolist()
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_rule_of_the_user_counts(mode):
+    """A straight-through estimate: the function itself has no derivative."""
+
+    @custom_derivative
+    def through(x):
+        return np.floor(x)
+
+    if mode == "forward":
+        through.defjvp(lambda primals, tangents: (np.floor(primals[0]), tangents[0]))
+    else:
+        through.defvjp(lambda x: (np.floor(x), None), lambda _, y_bar: (y_bar,))
+    assert sparse_jacobian(lambda x: 2.0 * through(x))(np.ones(2)).toarray().tolist() == [[2.0, 0.0], [0.0, 2.0]]
 
 
 def test_a_choice_by_value_is_no_part_of_the_pattern():

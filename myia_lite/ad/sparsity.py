@@ -253,12 +253,25 @@ def _matmul(d, n, /, a, b, ta, tb):
         left, zero_left = left.swapaxes(-1, -2), zero_left.swapaxes(-1, -2)
     if tb:
         right, zero_right = right.swapaxes(-1, -2), zero_right.swapaxes(-1, -2)
+    if left.ndim == 2 and not left.any() and np.count_nonzero(~zero_left) * right.shape[1] <= EXACT:
+        return _result(d, n, value, _through(d, zero_left, right))
+    if right.ndim == 2 and not right.any() and np.count_nonzero(~zero_right) * left.shape[0] <= EXACT:
+        return _result(d, n, value, np.ascontiguousarray(_through(d, zero_right.T, left.T).T))
     if value.size * left.shape[-1] <= EXACT:
         left, right = left[..., :, :, None], right[..., None, :, :]
         terms = d.sets.union(_masked(left, zero_right[..., None, :, :]), _masked(right, zero_left[..., :, :, None]))
         return _result(d, n, value, d.sets.along(terms, -2))
     rows, columns = d.sets.along(left, -1), d.sets.along(right, -2)
     return _result(d, n, value, d.sets.union(rows[..., :, None], columns[..., None, :]))
+
+
+def _through(d, zero, sets):
+    """The sets of a constant matrix, which is zero in places, times a matrix with sets."""
+    rows, inner = np.nonzero(~zero)
+    width = sets.shape[1]
+    groups = rows[:, None] * width + np.arange(width)
+    names = d.sets.grouped(groups.reshape(-1), sets[inner].reshape(-1), len(zero) * width)
+    return names.reshape(len(zero), width)
 
 
 def _opaque(d, n, /, *args, **attrs):
