@@ -380,7 +380,7 @@ graph @f(%x: f64, %a: f64) -> f64 {
 
 
 def test_frames_hold_no_parts_of_invariant_arrays():
-    """A loop that reads rows of an outer array reads them again; e and q are kept, and from them p is computed again."""
+    """A loop that reads rows of an outer array reads them again; e and q are kept, and p follows from them."""
     text = """
 graph @f(%x: f64) -> f64 {
   %0: i64[36] = iota[shape=(36,)]()

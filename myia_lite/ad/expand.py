@@ -7,8 +7,9 @@ from collections.abc import Callable
 from ..ir import Graph, callees, reachable
 from ..ops.control import call, loop, stop_gradient
 from .custom import settle
+from .edits import substitute
 from .forward import Forward
-from .reverse import Reverse, substitute
+from .reverse import Reverse
 
 
 def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:

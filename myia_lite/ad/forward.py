@@ -36,7 +36,8 @@ from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, gt
 from .activity import Activity
 from .custom import Custom
-from .reverse import bind_results, prune
+from .edits import prune
+from .residuals import bind_results
 from .tangent import Path, differentiable, element_types, elements, leaves, pack, part, tangent, type_at, unpack, zero
 
 Leaf = tuple[Node, Path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import Apply, Graph, Never, Node
+from ..ir import I64, Apply, Constant, Graph, Never, Node, Parameter
 
 
 @dataclass(eq=False)
@@ -57,3 +57,19 @@ def sites(header: Graph) -> tuple[list[Site], list[Site]]:
 def inside(g: Graph) -> set[Node]:
     """All nodes and parameters of a graph and of what is nested in it."""
     return {x for h in g.nested() for x in (*h.params, *h.nodes)}
+
+
+def induction(rounds: list[Site]) -> dict[Parameter, int]:
+    """{parameter: stride} of the loop's parameters that gain the same constant on each trip."""
+    out = None
+    for site in rounds:
+        here = {}
+        for p, a in zip(site.leaf.graphs[0].params, site.leaf.args, strict=True):
+            if isinstance(a, Apply) and a.op.name == "add" and p.type == I64:
+                x, y = a.args
+                if x is p and isinstance(y, Constant):
+                    here[p] = int(y.value)
+                elif y is p and isinstance(x, Constant):
+                    here[p] = int(x.value)
+        out = here if out is None else {p: s for p, s in out.items() if here.get(p) == s}
+    return out or {}

@@ -32,7 +32,6 @@ from .layout import (
 )
 from .memory import box_children, box_types, frames_children, frames_retain, trim
 
-
 RESERVED = 1 << 30  # bytes up to which a loop's stack gets its memory at once
 
 
