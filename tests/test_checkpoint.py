@@ -17,8 +17,21 @@ from hypothesis import assume, given, note, settings
 from test_random_programs import GENERIC, arguments, load, outcome
 
 import myia_lite
-from myia_lite import MyiaError, MyiaValueError, checkpoint, grad, hessian, hvp, jvp, myia, stop_gradient, vjp
+from myia_lite import (
+    MyiaError,
+    MyiaValueError,
+    checkpoint,
+    custom_derivative,
+    grad,
+    hessian,
+    hvp,
+    jvp,
+    myia,
+    stop_gradient,
+    vjp,
+)
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* was made and compiled")  # that is what these tests do
 LEVELS = {"2 levels": 2, "3 levels": 3, "halves": None}
 
 
@@ -271,6 +284,66 @@ def test_arrays_as_state():
     kept, bare = (grad(lambda x, n, k=k: program(k, x, n)) for k in (checkpoint, plain))
     for n in (0, 1, 17):
         np.testing.assert_array_equal(kept(x, n), bare(x, n))
+
+
+def test_beside_rules_of_the_user():
+    @custom_derivative
+    def softplus(x):
+        return math.log(1.0 + math.exp(x))
+
+    @softplus.defjvp
+    def rule(primals, tangents):
+        (x,), (x_dot,) = primals, tangents
+        return softplus(x), x_dot / (1.0 + math.exp(-x))
+
+    def program(keep, x):
+        s = x
+        for _ in keep(range(9)):
+            s = softplus(s * x) + keep(softplus)(s)
+        return s
+
+    kept, bare = (lambda x: program(checkpoint, x)), (lambda x: program(plain, x))
+    assert grad(kept)(0.4) == grad(bare)(0.4)
+    assert math.isclose(hvp(kept, (0.4,), (1.0,)), hvp(bare, (0.4,), (1.0,)), rel_tol=1e-12)
+
+
+def test_complex_state():
+    def program(keep, x):
+        z, n = 0j, 0
+        while keep(abs(z) < 2.0):
+            z = z * z + complex(x, 0.3)
+            n += 1
+            if n > 20:
+                break
+        return abs(z)
+
+    assert grad(lambda x: program(checkpoint, x))(0.4) == grad(lambda x: program(plain, x))(0.4)
+
+
+def test_a_checkpoint_crosses_a_call():
+    def walk(xs, x):
+        for i in xs:
+            x = x * math.cos(x + i)
+        return x
+
+    def kept(x):
+        return walk(checkpoint(range(11), levels=3), x)
+
+    assert "checkpoint=3" in grad(kept).ir(0.5, stage="infer")
+    assert grad(kept)(0.5) == grad(lambda x: walk(range(11), x))(0.5)
+
+
+def test_an_error_of_a_chunk():
+    def f(x):
+        for k in checkpoint(range(40)):
+            x = x + 1.0
+            if x > 30.0:
+                raise ValueError(f"trip {k}")
+        return x
+
+    assert grad(f)(-20.0) == 1.0
+    with pytest.raises(ValueError, match="trip 25"):
+        grad(f)(4.5)
 
 
 def test_levels():
