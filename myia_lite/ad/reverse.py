@@ -9,12 +9,11 @@ and the holes are filled with saved or recomputed values.  What a region saves i
     y = loop(init) {L}           (y, r, k) = loop(init, empty) {L▶}     loop(k, ȳ through the exit r) {L◀}
     recur(next) in L             recur(next, push(k, saved))            pop(k), the trip's handler, recur
     y = call f(x), recursive     (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ, accumulators, env)
-    y = call[checkpoint] f(x)    y = call f(x)                          x̄ = call ∂f(x, ȳ, accumulators): f again, backward
+    y = call[checkpoint] f(x)    y = call f(x)                          x̄ = call ∂f(x, ȳ, accumulators): f again
 
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
-what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for each
-outer value that a trip reads; arrays that a recursive function only reads are accumulated through it in the same
-way.
+what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
+each outer value that a trip reads; arrays that a recursive function only reads are accumulated through it likewise.
 So the cotangent of an array is one array, written in place, however many elements are read.
 Everything emitted is ordinary typed IR, and can be differentiated again.
 """
@@ -114,8 +113,7 @@ class Reverse:
         """The forward pass of `g` in `out`, whose first parameters are those of `g`, and behind it the backward pass.
 
         From the cotangents of results, by path, and those so far of parameters, by index and path.  Gives the results,
-        and the
-        cotangents of the parts `wanted` of the parameters.
+        and the cotangents of the parts `wanted` of the parameters.
         """
         primal = self.primal(g)
         body = Body(self, primal, {(primal.params[k], p) for k, p in wanted})
