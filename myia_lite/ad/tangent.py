@@ -100,13 +100,20 @@ def type_at(t: Type, path: Path) -> Type:
     return t
 
 
+def structural_zero(t: Scalar) -> Constant:
+    """0.0 that stands for "no derivative": the optimiser may add it away, and multiply by it without looking at the rest."""
+    c = Constant(0.0, t)
+    c.name = "zero"
+    return c
+
+
 def zero(t: Type, size) -> Node:
     """The zero of tangent type T(t); `size(axis)` is a dim of an array that the type does not know."""
     if isinstance(t, Scalar):
-        return Constant(0.0, t)
+        return structural_zero(t)
     if isinstance(t, Array):
         dyn = [size(k) for k, d in enumerate(t.shape) if d is None]
-        return broadcast(Constant(0.0, Scalar(t.dtype)), *dyn, shape=t.shape, axes=())
+        return broadcast(structural_zero(Scalar(t.dtype)), *dyn, shape=t.shape, axes=())
     if isinstance(t, Stack):
         return stack_new(elem=tangent(t.elem))
     return make(sum=tangent(t), tag="Z")
