@@ -41,7 +41,7 @@ from .edits import prune, substitute
 from .loops import Loops
 from .ownership import borrowed
 from .residuals import BranchPlan, CallPlan, CustomPlan
-from .saving import min_cut, recomputation
+from .saving import min_cut, recomputation, written_to
 from .sites import inside
 from .tangent import (
     Path,
@@ -108,9 +108,17 @@ class Body(Loops):
         visit(scope.graph.nodes[scope.start :])
         return list(found)
 
+    def written(self, scope: Scope) -> set:
+        """The arrays that are written to here, or in what goes round or branches around here: of those a frame there
+        would hold a copy."""
+        out = written_to(scope.own)
+        while (scope := scope.parent) is not None and scope.parent is not None:
+            out |= written_to(scope.own)
+        return out
+
     def reads_again(self, scope, used) -> list:
         """What a recomputation of `used` reads besides what is saved."""
-        saved = min_cut(used, scope.own, set(scope.free))
+        saved = min_cut(used, scope.own, set(scope.free), self.written(scope))
         again = recomputation(used, set(saved), scope.own, set(scope.free))
         return [a for n in again for a in n.args]
 
@@ -118,7 +126,7 @@ class Body(Loops):
         """Choose what to save, bind it with `provide(key)`, compute the rest again, fill the holes; return it."""
         used = self.used(scope) if used is None else used
         free = set(scope.free)
-        saved = min_cut(used, scope.own, free)
+        saved = min_cut(used, scope.own, free, self.written(scope))
         again = recomputation(used, set(saved), scope.own, free)
         nodes, before = scope.graph.nodes, scope.graph.nodes[: scope.start]
         scope.graph.nodes = before

@@ -52,12 +52,12 @@ def written_to(own: set) -> set:
     return out
 
 
-def min_cut(needed: list, own: set, free: set) -> list:
+def min_cut(needed: list, own: set, free: set, written: set) -> list:
     """The lightest set of keys in `own` from which, with what is free, all of `needed` can be computed.
 
-    Keys are nodes, or opaque tuples that can only be saved.  The cut nearest to the needs recomputes least.
+    Keys are nodes, or opaque tuples that can only be saved.  What is computed again reads none of the arrays `written`.
+    The cut nearest to the needs recomputes least.
     """
-    written = written_to(own)
     capacity: dict = defaultdict(lambda: defaultdict(int))
     order, todo = {}, [k for k in needed if k not in free]
     for k in todo:
