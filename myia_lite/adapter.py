@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .infer.abstract import rebuild, record
+import numpy as np
+
+from .infer.abstract import complex_of, rebuild, record
 from .infer.templates import Dyn, Known, Tree
 from .ir import Array
 
@@ -57,7 +59,7 @@ def kinds(t) -> list[str]:
         return [{"f64": "float", "i64": "int", "bool": "bool"}[t.type.dtype] if t.py else "scalar"]
     if isinstance(t, Known):
         return []
-    if isinstance(t, Tree) and t.shape[0] in ("sequence", "record", "mapping", "static"):
+    if isinstance(t, Tree) and t.shape[0] in ("sequence", "record", "mapping", "static", "complex"):
         return [k for i in t.items for k in kinds(i)]
     raise Unsupported
 
@@ -81,7 +83,7 @@ class _Text:
     def function(self, entry, otherwise):
         names = [f"a{k}" for k in range(len(self.inferred.arguments))]
         given = [x for a, t in zip(names, self.inferred.arguments, strict=True) for x in self.take_apart(a, t)]
-        given += [self.hold(c) for c in self.inferred.captured]
+        given += [self.captured(c) for c in self.inferred.captured]
         if self.current is not None:
             self.tests.append(f"{self.hold(self.current)}()")
         result = self.put_together(self.inferred.result, len(kinds(self.inferred.result)))
@@ -104,6 +106,11 @@ class _Text:
         exec("\n".join(lines), space)
         return space["call"]
 
+    def captured(self, array) -> str:
+        """An array from outside; the entry takes contiguous ones."""
+        held = self.hold(array)
+        return held if array.flags.c_contiguous else f"{self.hold(np.ascontiguousarray)}({held})"
+
     def take_apart(self, x: str, t) -> list[str]:
         """The expressions of the leaves of `x`; notes the tests that its structure must pass."""
         if isinstance(t, Dyn):
@@ -112,6 +119,8 @@ class _Text:
         if kind == "static":
             self.tests.append(f"{x} is {self.hold(rest[0].value)}")
             return []
+        if kind == "complex":
+            return self.parts(x, t)
         if kind == "mapping":
             self.tests.append(f"type({x}) is dict and tuple({x}) == {tuple(rest[0])!r}")
             parts = [f"{x}[{k!r}]" for k in rest[0]]
@@ -125,6 +134,20 @@ class _Text:
                 parts = [f"{x}[{k}]" for k in range(len(t.items))]
         return [e for p, i in zip(parts, t.items, strict=True) for e in self.take_apart(p, i)]
 
+    def parts(self, x: str, t) -> list[str]:
+        """The parts of a complex number, or of a complex array: contiguous copies."""
+        re = t.items[0]
+        if re.py:
+            self.tests.append(f"type({x}) is complex")
+            return [f"{x}.real", f"{x}.imag"]
+        dtype = np.dtype(np.complex64 if re.type.dtype == "f32" else np.complex128)
+        kind = np.ndarray if isinstance(re.type, Array) else dtype.type
+        self.tests.append(f"type({x}) is {self.hold(kind)} and {x}.dtype is {self.hold(dtype)}")
+        if kind is not np.ndarray:
+            return [f"{x}.real", f"{x}.imag"]
+        copy = self.hold(np.ascontiguousarray)
+        return [f"{copy}({x}.real)", f"{copy}({x}.imag)"]
+
     def put_together(self, t, total: int) -> str:
         if isinstance(t, Dyn):
             self.count += 1
@@ -134,6 +157,8 @@ class _Text:
         items = [self.put_together(i, total) for i in t.items]
         kind, *rest = t.shape
         inside = "".join(f"{i}, " for i in items)
+        if kind == "complex":
+            return f"{self.hold(complex if t.items[0].py else complex_of)}({inside})"
         if kind == "sequence":
             return f"({inside})" if rest[0] is tuple else f"[{inside}]"
         if kind == "mapping":

@@ -49,7 +49,7 @@ def check_grads(
     if not isinstance(order, int) or order < 1:
         raise MyiaValueError(f"the order is {order!r}", remedy="1, 2, …")
     args = tuple(args)
-    narrow = any(np.asarray(v).dtype == np.float32 for _, v in floats(args, "args"))
+    narrow = any(np.asarray(v).dtype in (np.float32, np.complex64) for _, v in floats(args, "args"))
     near = 1e-2 if narrow else 1e-6
     tolerance = {"atol": near if atol is None else atol, "rtol": near if rtol is None else rtol}
     _Check(modes, tolerance, eps, f).run(f, args, order, "")
@@ -89,17 +89,18 @@ class _Check:
             self.run(functools.partial(reverse_derivative, f, bars), args, order - 1, f"{of}the reverse derivative of ")
 
     def direction(self, x):
-        return like(self.rng.normal(size=np.shape(x)), x)
+        direction = self.rng.normal(size=np.shape(x))
+        return like(direction + 1j * self.rng.normal(size=np.shape(x)) if np.iscomplexobj(x) else direction, x)
 
     def close(self, a, b) -> bool:
-        return np.allclose(np.asarray(a, float), b, equal_nan=True, **self.tolerance)
+        return np.allclose(wide(a), b, equal_nan=True, **self.tolerance)
 
     def difference(self, f, args, dots) -> list:
         """The derivative of each float of the result along `dots`."""
-        wide = mapped(args, widened)
+        point = mapped(args, widened)
         total = None
         for s, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-            ys = [np.asarray(v, float) for _, v in floats(float_part(f(*moved(wide, dots, s * self.eps))), "")]
+            ys = [wide(v) for _, v in floats(float_part(f(*moved(point, dots, s * self.eps))), "")]
             terms = [weight * y / (12 * self.eps) for y in ys]
             total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
         return total
@@ -114,6 +115,7 @@ class _Check:
                 basis[index] = 1
                 dots = only(args, k, basis)
                 want = np.concatenate([np.ravel(v) for v in self.difference(f, args, dots)])
+                want = want.real if mode == "reverse" else want
                 got = np.concatenate([np.ravel(v) for v in self.derivative(f, args, dots, mode)])
                 off = np.max(np.abs(got - want), initial=0.0)
                 if off > worst:
@@ -166,7 +168,8 @@ def parts(value) -> list[tuple[str, Any]] | None:
 
 
 def is_float(x) -> bool:
-    return isinstance(x, (float, np.floating)) or isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    """Is this a float, a complex number, or an array of these?"""
+    return isinstance(x, (float, complex, np.inexact)) or isinstance(x, np.ndarray) and x.dtype.kind in "fc"
 
 
 def floats(value, name: str) -> list[tuple[str, Any]]:
@@ -209,13 +212,18 @@ def moved(value, dots, t: float):
 
     def one(x):
         d = next(supply)
-        return x if d is None else like(x + t * np.asarray(d, float), x)
+        return x if d is None else like(x + t * wide(d), x)
 
     return mapped(value, one)
 
 
 def widened(x):
-    return x if type(x) is float else x.astype(np.float64)
+    return x if type(x) in (float, complex) else x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+
+
+def wide(x) -> np.ndarray:
+    """In double precision."""
+    return np.asarray(x, complex if np.iscomplexobj(x) else float)
 
 
 def like(array, x):
@@ -226,8 +234,9 @@ def like(array, x):
 
 
 def inner(x, y) -> float:
-    return float(np.sum(np.asarray(x, float) * np.asarray(y, float)))
+    """The product of a cotangent and a tangent; of complex ones the real part, without a conjugation."""
+    return float(np.sum(wide(x) * wide(y)).real)
 
 
 def text(x) -> str:
-    return np.array2string(np.asarray(x, float), threshold=8, precision=8)
+    return np.array2string(wide(x), threshold=8, precision=8)

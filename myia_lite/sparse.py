@@ -20,7 +20,7 @@ from .backends.interp.machine import execute, flat
 from .backends.interp.plan import Plan, as_value
 from .derivatives import float_part
 from .infer import abstract, leaves, rebuild
-from .infer.templates import Dyn
+from .infer.templates import Dyn, Tree
 from .ir import MyiaTypeError, MyiaValueError, is_float
 from .opt import optimise
 
@@ -246,6 +246,11 @@ class _Analysis:
     def __init__(self, jvp: GradFunction, signature):
         self.inferred = jvp._infer(*signature)
         self.graph = optimise(differentiated(self.inferred.graph))
+        if holds_complex(self.inferred.result):
+            raise MyiaTypeError(
+                "a sparse derivative of a function with complex results",
+                remedy="return the real and imaginary parts",
+            )
         self.current, _ = still_current(self.inferred.dependencies)
         self.last: dict[tuple[int, ...], Layout] = {}
 
@@ -254,6 +259,8 @@ class _Analysis:
         values, owners = [*leaves(args, of_args), *leaves(tangents, of_tangents), *self.inferred.captured], []
         for t in (of_args, of_tangents):
             owners += [k for k, item in enumerate(t.items) for _ in range(_size(item))]
+        if any(holds_complex(of_args.items[w]) for w in wrt):
+            raise MyiaTypeError("a sparse derivative by complex arguments", remedy="pass the real and imaginary parts")
         primals, params = _size(of_args), self.graph.params
         varying = [k for k in range(primals) if owners[k] in wrt and is_float(params[k].type)]
         inputs = [k for w in wrt for k in range(primals, len(owners)) if owners[k] == w]
@@ -298,6 +305,11 @@ class _Found:
 def _size(t) -> int:
     """The number of leaves of a template."""
     return 1 if isinstance(t, Dyn) else sum(map(_size, getattr(t, "items", ())))
+
+
+def holds_complex(t) -> bool:
+    """Are there complex numbers in a value of this template?"""
+    return isinstance(t, Tree) and (t.shape[0] == "complex" or any(map(holds_complex, t.items)))
 
 
 def sorted_rows(pattern) -> sparse.csr_array:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "complex128": 1e-9, "complex64": 1e-4}
 
 
 def assert_same(actual, expected, where="result", rtol=None, atol=1e-12):
@@ -35,7 +35,7 @@ def assert_same(actual, expected, where="result", rtol=None, atol=1e-12):
 
 def assert_same_numbers(actual, expected, where, rtol, atol):
     """`assert_same` for numbers and arrays."""
-    assert isinstance(actual, bool | int | float | np.generic | np.ndarray), (
+    assert isinstance(actual, bool | int | float | complex | np.generic | np.ndarray), (
         f"{where}: {actual!r} of type {type(actual).__name__}, expected {expected!r}"
     )
     array = isinstance(expected, np.ndarray)
@@ -45,7 +45,7 @@ def assert_same_numbers(actual, expected, where, rtol, atol):
     a, e = np.asarray(actual), np.asarray(expected)
     assert a.dtype == e.dtype, f"{where}: {a.dtype} {actual!r}, expected {e.dtype} {expected!r}"
     assert a.shape == e.shape, f"{where}: shape {a.shape}, expected {e.shape}"
-    if e.dtype.kind == "f":
+    if e.dtype.kind in "fc":
         rtol = TOLERANCE[e.dtype.name] if rtol is None else rtol
         good = np.isclose(a, e, rtol=rtol, atol=max(atol, rtol * 1e-3), equal_nan=True)
     else:

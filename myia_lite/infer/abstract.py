@@ -157,7 +157,7 @@ def _build(t, values):
         return rest[0].value
     items = [_build(i, values) for i in t.items]
     if kind == "complex":
-        return _complex_of(*items)
+        return complex_of(*items)
     if kind == "sequence":
         return rest[0](items)
     if kind == "mapping":
@@ -167,7 +167,7 @@ def _build(t, values):
     return {"range": range, "slice": slice}[kind](*items)
 
 
-def _complex_of(re, im):
+def complex_of(re, im):
     """A complex number or array of its parts."""
     if isinstance(re, float):
         return complex(re, im) if type(re) is float else np.complex128(complex(re, im))

@@ -171,7 +171,7 @@ class Customs(Directional):
         floats = [x for x in self.types(spec.result) if is_float(x)]
 
         def build(rule, saved, *bars):
-            y_bar = self._filled_in(spec.result, iter(bars))
+            y_bar = self.conjugated(self._filled_in(spec.result, iter(bars)))
             dims, residual = saved.items
             supply = iter([leaf.node for leaf in dims.items])
             out = self.call(rule, [residual, y_bar])
@@ -183,7 +183,8 @@ class Customs(Directional):
             found = []
             for k, (t, v) in enumerate(zip(templates[1:], out.items, strict=True)):
                 sizes = [[next(supply) for d in shape_of(x) if d is None] for x in self.types(t)]
-                found += self._floats_of(t, v, sizes, f"the cotangent of argument {k}").items
+                bar = self.conjugated(v)
+                found += self._floats_of(t, bar, sizes, f"the cotangent of argument {k}").items
             return Sequence(tuple(found))
 
         return self._rule("bwd", c, c.bwd, (residual, *map(Dyn, floats)), build)

@@ -103,7 +103,7 @@ class Objects(Records):
         return Static(obj)
 
     def captured_array(self, obj: np.ndarray) -> Value:
-        """An array of the surroundings: a hidden parameter, read at each call; of a complex one, a view of each."""
+        """An array of the surroundings: a hidden parameter, read at each call; of a complex one, one for each part."""
         if np.dtype(obj.dtype).newbyteorder("=") in library.complexes.PARTS:
             views = self.captured_parts.setdefault(id(obj), (obj, obj.real, obj.imag))
             return Complex(*map(self.captured_array, views[1:]))

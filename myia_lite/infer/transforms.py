@@ -159,7 +159,7 @@ class Transforms(Objects):
         self.error(f"the function to be differentiated must return one float, and it returns {result}", remedy)
 
     def _differentiable(self, t: Template, what: str, holomorphic: bool = False) -> None:
-        """Refuse an argument that is itself no float, array of floats or structure; real ones, where `holomorphic`."""
+        """Refuse an argument that is itself no float, array of floats or structure; if `holomorphic`, reals too."""
         if holomorphic and not _complex_throughout(t):
             self.error(f"{what} is {t}: holomorphic=True is for complex arguments", "pass complex numbers")
         if isinstance(t, (Dyn, Known)):

@@ -8,6 +8,7 @@ numerical differentiation.
 
 from . import (
     builtin,
+    complex_numbers,
     control,
     elementwise,
     exceptions,

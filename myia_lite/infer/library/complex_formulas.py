@@ -75,8 +75,12 @@ def square(x, y):
 
 
 def reciprocal(x, y):
-    zero = Constant(0.0, _dtype(x))
-    return div(Constant(1.0, _dtype(x)), zero, x, y)
+    """1 / z as NumPy computes it: at 0 NaN."""
+    wide = E.gt(x * _sign(x), y * _sign(y))
+    large, small = E.select(wide, x, y), E.select(wide, y, x)
+    ratio = small / large
+    scale = large + small * ratio
+    return E.select(wide, 1.0, ratio) / scale, -(E.select(wide, ratio, 1.0) / scale)
 
 
 def sign(x, y):
@@ -139,22 +143,24 @@ def power_of_ints(x, y, n):
 
 
 def sqrt(x, y):
-    """The root with non-negative real part; below the negative axis (y = -0.0 included) it has a negative imaginary
-    part.
-    """
+    """The root with non-negative real part; below the negative axis (y = -0.0 included) its imaginary part is < 0."""
     size = E.select(E.ge(x, 0.0), x, -x)
     t = E.sqrt(0.5 * (size + E.hypot(x, y)))
-    u = y / (2.0 * _nonzero(t))
+    u = E.select(E.isinf(y), y, y / (2.0 * _nonzero(t)))
     right, s = E.ge(x, 0.0), _sign(y)
     return E.select(right, t, s * u), E.select(right, u, s * t)
 
 
 # ---- exponential and logarithm ---------------------------------------------------------------------------------------
+def _times(large, small):
+    """large * small, and where that is inf * 0 a zero: on an axis, beyond the range of exp."""
+    axis = E.bit_and(E.isinf(large), E.eq(small, 0.0))
+    return E.select(axis, _sign(large), large) * small
+
+
 def exp(x, y):
-    """At infinite x on the real axis the factor of sin(y) is 1, so that inf * 0 makes no NaN."""
     r = E.exp(x)
-    axis = E.bit_and(E.isinf(r), E.eq(y, 0.0))
-    return r * E.cos(y), E.select(axis, 1.0, r) * E.sin(y)
+    return r * E.cos(y), _times(r, E.sin(y))
 
 
 def exp2(x, y):
@@ -182,24 +188,27 @@ log2, log10 = _log_to(2.0), _log_to(10.0)
 
 
 def log1p(x, y):
-    return 0.5 * E.log1p(x * (x + 2.0) + y * y), E.atan2(y, x + 1.0)
+    """Around 0 by the real log1p of |1 + z| ** 2 - 1."""
+    near = E.lt(E.hypot(x, y), 0.5)
+    excess = E.select(near, x * (x + 2.0) + y * y, 0.0)
+    return E.select(near, 0.5 * E.log1p(excess), E.log(E.hypot(x + 1.0, y))), E.atan2(y, x + 1.0)
 
 
 # ---- circular and hyperbolic functions -------------------------------------------------------------------------------
 def sin(x, y):
-    return E.sin(x) * E.cosh(y), E.cos(x) * E.sinh(y)
+    return _times(E.cosh(y), E.sin(x)), E.cos(x) * E.sinh(y)
 
 
 def cos(x, y):
-    return E.cos(x) * E.cosh(y), -(E.sin(x) * E.sinh(y))
+    return E.cos(x) * E.cosh(y), -_times(E.sinh(y), E.sin(x))
 
 
 def sinh(x, y):
-    return E.sinh(x) * E.cos(y), E.cosh(x) * E.sin(y)
+    return E.sinh(x) * E.cos(y), _times(E.cosh(x), E.sin(y))
 
 
 def cosh(x, y):
-    return E.cosh(x) * E.cos(y), E.sinh(x) * E.sin(y)
+    return E.cosh(x) * E.cos(y), _times(E.sinh(x), E.sin(y))
 
 
 def tanh(x, y):

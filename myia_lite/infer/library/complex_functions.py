@@ -16,8 +16,6 @@ from .complex_formulas import mathematics
 from .complexes import (
     PARTS,
     WHOLE,
-    _formula,
-    _test,
     absolute,
     array_like,
     binary,
@@ -25,6 +23,7 @@ from .complexes import (
     complex_of,
     componentwise,
     constant,
+    elementwise,
     equal,
     from_real,
     isfinite,
@@ -38,6 +37,7 @@ from .complexes import (
     part,
     part_dtype,
     power,
+    predicate,
     transparent,
     unequal,
 )
@@ -53,14 +53,14 @@ for _ufunc, _f in {
     np.cos: F.cos, np.tan: F.tan, np.arcsin: F.asin, np.arccos: F.acos, np.arctan: F.atan, np.sinh: F.sinh,
     np.cosh: F.cosh, np.tanh: F.tanh, np.arcsinh: F.asinh, np.arccosh: F.acosh, np.arctanh: F.atanh,
 }.items():  # fmt: skip
-    COMPLEX[_ufunc] = _formula(_f)
+    COMPLEX[_ufunc] = elementwise(_f)
 for _ufunc, _f in {
     np.equal: equal, np.not_equal: unequal, np.isnan: isnan, np.isinf: isinf, np.isfinite: isfinite,
     np.logical_not: lambda x, y: E.logical_not(nonzero(x, y)),
     np.logical_and: lambda x, y, c, d: E.bit_and(nonzero(x, y), nonzero(c, d)),
     np.logical_or: lambda x, y, c, d: E.bit_or(nonzero(x, y), nonzero(c, d)),
 }.items():  # fmt: skip
-    COMPLEX[_ufunc] = _test(_f)
+    COMPLEX[_ufunc] = predicate(_f)
 COMPLEX[np.positive] = lambda ctx, z: Complex(ctx.fresh(z.re), ctx.fresh(z.im))
 COMPLEX[np.power] = power
 COMPLEX[np.float_power] = power
@@ -106,7 +106,7 @@ def _angle(ctx, z, deg=False):
 
 COMPLEX[np.real] = lambda ctx, z: _numpy(ctx, array_like(ctx, z).re)
 COMPLEX[np.imag] = lambda ctx, z: _numpy(ctx, array_like(ctx, z).im)
-COMPLEX[np.conjugate] = _formula(F.conj)
+COMPLEX[np.conjugate] = elementwise(F.conj)
 
 
 def _numpy(ctx, x: Leaf) -> Leaf:
@@ -180,9 +180,11 @@ def prod(ctx, a, axis=None, dtype=None, *, keepdims=False):
     moved = ctx.call(Static(np.transpose), [z, Sequence(tuple(ctx.const(k) for k in order))]) if rank > 1 else z
     moved = _reshaped(ctx, moved, (*kept, count))
     out = _product_of(ctx, moved, count)
-    if fixed(ctx, keepdims, "keepdims"):
-        kept = tuple(1 if k in axes else d for k, d in enumerate(sizes))
-    return _reshaped(ctx, out, kept)
+    return _reshaped(
+        ctx,
+        out,
+        tuple(1 if k in axes else d for k, d in enumerate(sizes)) if fixed(ctx, keepdims, "keepdims") else kept,
+    )
 
 
 def _reshaped(ctx, z, sizes):
@@ -229,7 +231,7 @@ def norm(ctx, x, *args, **keywords):
 
 
 def _of_truth(o):
-    COMPLEX[o] = lambda ctx, a, *args, **keywords: TABLE[o](ctx, _test(nonzero)(ctx, a), *args, **keywords)
+    COMPLEX[o] = lambda ctx, a, *args, **keywords: TABLE[o](ctx, predicate(nonzero)(ctx, a), *args, **keywords)
 
 
 for _o in (np.any, np.all, np.count_nonzero):
@@ -370,8 +372,8 @@ def attribute(ctx, z: Complex, name):
 
 
 # ---- cmath -----------------------------------------------------------------------------------------------------------
-DOMAIN = numbers._message(cmath.log, 0)
-RANGE = numbers._message(cmath.exp, 1e10)
+DOMAIN = numbers.refusal(cmath.log, 0)
+RANGE = numbers.refusal(cmath.exp, 1e10)
 
 
 def _cmath(function, formula, pole=None):
@@ -460,7 +462,7 @@ def cmath_isclose(ctx, a, b, *, rel_tol=1e-09, abs_tol=0.0):
 
 def _cmath_test(function, formula):
     def elaborate(ctx, z, /):
-        return _test(formula)(ctx, _python(ctx, _number(ctx, z)))
+        return predicate(formula)(ctx, _python(ctx, _number(ctx, z)))
 
     elaborates(function)(elaborate)
     COMPLEX[function] = elaborate

@@ -10,7 +10,7 @@ import inspect
 
 import numpy as np
 
-from ...ir import INTS, Array, Constant, Node, Scalar
+from ...ir import INTS, Array, Constant, MyiaValueError, Node, Scalar
 from ...ops import elementwise as E
 from ..values import Complex, Leaf, Sequence, Static, Value
 from . import complex_formulas as formulas
@@ -18,7 +18,7 @@ from . import numbers, ufuncs
 from .complex_formulas import mathematics
 from .dtypes import NUMPY, cast, leaf_of
 from .registry import COMPLEX, TABLE, absent, describe, fixed, holds_complex, require
-from .sizes import aligned, fact, fill, shape
+from .sizes import aligned, both, fact, fill, same, shape, text
 
 WHOLE = {"f32": np.dtype("c8"), "f64": np.dtype("c16")}  # the complex dtype whose parts are of a float dtype
 PARTS = {d: name for name, d in WHOLE.items()}
@@ -115,7 +115,7 @@ def _promoted(given) -> str:
     return PARTS.get(dtype) or ("f32" if dtype == np.float32 else "f64")
 
 
-def _formula(formula):
+def elementwise(formula):
     """An elementwise function from a formula on parts: complex result."""
 
     def elaborate(ctx, *values):
@@ -135,7 +135,7 @@ def _shaped(ctx, nodes, re, im, py=False) -> Complex:
     return complex_of(ctx, re, im, py)
 
 
-def _test(formula):
+def predicate(formula):
     """An elementwise function with a real or bool result."""
 
     def elaborate(ctx, *values):
@@ -172,18 +172,19 @@ def isfinite(x, y):
 
 
 # ---- operators -------------------------------------------------------------------------------------------------------
-DIVISION = numbers._message(lambda: 1j / 0j)
-ZERO_POWER = numbers._message(lambda: 0j**-1)
-LARGE_POWER = numbers._message(lambda: (1e200 + 0j) ** 2)
-LARGE_ABS = numbers._message(lambda: abs(complex(1e308, 1.7e308)))
+DIVISION = numbers.refusal(lambda: 1j / 0j)
+ZERO_POWER = numbers.refusal(lambda: 0j**-1)
+LARGE_POWER = numbers.refusal(lambda: (1e200 + 0j) ** 2)
+LARGE_ABS = numbers.refusal(lambda: abs(complex(1e308, 1.7e308)))
 FORMULAS = {"+": formulas.add, "-": formulas.sub, "*": formulas.mul, "/": formulas.div}
 
 
 def meets(a, b) -> bool:
     """Is `a op b` arithmetic of complex numbers?"""
     if isinstance(a, Complex) or isinstance(b, Complex):
-        pairs = ((a, b), (b, a))
-        return all(isinstance(v, (Complex, Leaf)) or isinstance(v, Sequence) and _is_numpy(w) for v, w in pairs)
+        return all(
+            isinstance(v, (Complex, Leaf)) or isinstance(v, Sequence) and _is_numpy(w) for v, w in ((a, b), (b, a))
+        )
     return any(holds_complex(v) and isinstance(v, Sequence) and _is_numpy(w) for v, w in ((a, b), (b, a)))
 
 
@@ -223,8 +224,11 @@ def power(ctx, a, b):
         elif known == 0.5 and not py:
             re, im = formulas.sqrt(x, y)
         elif isinstance(b, Leaf) and b.type.dtype in INTS:
-            n = cast(ctx, b.node, "i64")
-            n = aligned(ctx, [x, n])[1] if isinstance(x.type, Array) else n
+            n = (
+                aligned(ctx, [x, cast(ctx, b.node, "i64")])[1]
+                if isinstance(x.type, Array)
+                else cast(ctx, b.node, "i64")
+            )
             re, im = formulas.power_of_ints(x, y, n)
         else:
             re, im = formulas.power(x, y, c, d)
@@ -242,7 +246,7 @@ def unary(ctx, op, a: Complex):
     if op == "~":
         ctx.error(f"bad operand type for unary ~: '{describe(a)}'", TO_PARTS)
     if op == "-":
-        return _formula(formulas.neg)(ctx, a)
+        return elementwise(formulas.neg)(ctx, a)
     return a if a.py else Complex(ctx.fresh(a.re), ctx.fresh(a.im))
 
 
@@ -253,14 +257,14 @@ def compare(ctx, op, a, b):
             f"'{op}' not supported between instances of '{describe(a)}' and '{describe(b)}'",
             "compare absolute values, or the real parts",
         )
-    return _test(equal if op == "==" else unequal)(ctx, a, b)
+    return predicate(equal if op == "==" else unequal)(ctx, a, b)
 
 
 def truth(ctx, z: Complex) -> Node:
     """The bool node of bool(z); of an array as NumPy does."""
     from .operators import truth
 
-    return truth(ctx, _test(nonzero)(ctx, z))
+    return truth(ctx, predicate(nonzero)(ctx, z))
 
 
 def absolute(ctx, z: Complex) -> Leaf:
@@ -275,15 +279,13 @@ def inplace(ctx, op, a, b):
     """The value of a complex array `a` after `a op= b`, of its own shape and dtype."""
     out = binary(ctx, op, a, b)
     own, new = shape(ctx, a.re), shape(ctx, out.re)
-    known = [(m, n) for m, n in zip(own, new, strict=False) if isinstance(m, int) and isinstance(n, int)]
-    if len(own) != len(new) or any(m != n for m, n in known):
-        from ...ir import MyiaValueError
-
-        ctx.error("non-broadcastable output operand", f"make a new array: a = a {op} b", cls=MyiaValueError)
-    from .sizes import same
-
-    for m, n in zip(own, new, strict=True):
-        require(ctx, "ValueError", "non-broadcastable output operand", same(ctx, m, n))
+    message = f"non-broadcastable output operand with shape {text(own)} doesn't match the broadcast shape {text(new)}"
+    fits = len(own) == len(new)
+    for m, n in zip(own, new, strict=False):
+        fits = both(ctx, fits, same(ctx, m, n))
+    if fits is False:
+        ctx.error(message, f"make a new array: a = a {op} b", cls=MyiaValueError)
+    require(ctx, "ValueError", message, fits)
     dtype = a.re.type.dtype
     return Complex(*(ctx.leaf(cast(ctx, x.node, dtype)) for x in (out.re, out.im)))
 
@@ -332,8 +334,9 @@ def componentwise(*objects, data=("a",), like=()):
             try:
                 bound = signature.bind(ctx, *values, **keywords)
             except TypeError as error:
-                names = ", ".join(list(signature.parameters)[1:])
-                ctx.error(f"{name}(): {error}", f"call it with parameters among {names}")
+                ctx.error(
+                    f"{name}(): {error}", f"call it with parameters among {', '.join(list(signature.parameters)[1:])}"
+                )
             given = bound.arguments
             if not absent(given.get("dtype")):
                 dtype = part_dtype(ctx, given["dtype"])
@@ -379,8 +382,11 @@ def multilinear(*objects, factors, conjugate=()):
             given = []
             for f in factors:
                 v = bound.arguments[f]
-                items = enumerate(v) if isinstance(v, tuple) else [(None, v)]
-                given += [(f, k, array_like(ctx, x)) for k, x in items]
+                given += (
+                    [(f, k, array_like(ctx, x)) for k, x in enumerate(v)]
+                    if isinstance(v, tuple)
+                    else [(f, None, array_like(ctx, v))]
+                )
 
             def expanded(chosen):
                 if len(chosen) == len(given):

@@ -19,7 +19,7 @@ MINIMUM = -(2**63)
 LARGEST_POWI = 16  # above that, repeated multiplication is no longer more accurate than pow
 
 
-def _message(f, *args) -> str:
+def refusal(f, *args) -> str:
     """What the running CPython says when `f(*args)` raises."""
     try:
         f(*args)
@@ -27,16 +27,16 @@ def _message(f, *args) -> str:
         return str(error)
 
 
-INT_FLOORDIV = _message(lambda: 1 // 0)
-INT_MOD = _message(lambda: 1 % 0)
-DIVMOD = _message(divmod, 1, 0)
-INT_DIV = _message(lambda: 1 / 0)
-FLOAT_DIV = _message(lambda: 1.0 / 0.0)
-FLOAT_FLOORDIV = _message(lambda: 1.0 // 0.0)
-FLOAT_MOD = _message(lambda: 1.0 % 0.0)
-FLOAT_DIVMOD = _message(divmod, 1.0, 0.0)
-ZERO_POWER = _message(lambda: 0.0**-1.0)
-FLOAT_POWER = _message(lambda: 1e200**2.0)
+INT_FLOORDIV = refusal(lambda: 1 // 0)
+INT_MOD = refusal(lambda: 1 % 0)
+DIVMOD = refusal(divmod, 1, 0)
+INT_DIV = refusal(lambda: 1 / 0)
+FLOAT_DIV = refusal(lambda: 1.0 / 0.0)
+FLOAT_FLOORDIV = refusal(lambda: 1.0 // 0.0)
+FLOAT_MOD = refusal(lambda: 1.0 % 0.0)
+FLOAT_DIVMOD = refusal(divmod, 1.0, 0.0)
+ZERO_POWER = refusal(lambda: 0.0**-1.0)
+FLOAT_POWER = refusal(lambda: 1e200**2.0)
 
 
 def number(ctx, dtype, node) -> Leaf:
@@ -181,7 +181,7 @@ def float_power(ctx, x, y):
         # the result would be complex: x < 0 finite, y finite and no whole number
         real = either(ctx, negated(ctx, fact(ctx.emit(E.lt, x, 0.0))), integral(ctx, y))
         real = either(ctx, real, either(ctx, negated(ctx, finite(ctx, x)), negated(ctx, finite(ctx, y))))
-        require(ctx, "ValueError", "{0} ** {1} is a complex number, which is not supported", real, x, y)
+        require(ctx, "ValueError", "{0} ** {1} is a complex number: write complex(x) ** y", real, x, y)
     out = raw_power(ctx, x, y)
     if out is x or (fixed_exponent is not None and 0 < fixed_exponent < 1):
         return out
