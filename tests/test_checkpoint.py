@@ -286,6 +286,23 @@ def test_arrays_as_state():
         np.testing.assert_array_equal(kept(x, n), bare(x, n))
 
 
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+def test_an_array_from_outside_that_each_trip_starts_with(levels):
+    def program(keep, x, n, m):
+        s = 0.0
+        for i in keep(range(n)):
+            t = x
+            for _ in range(m):
+                t = np.sin(t * 1.1) + i
+            s = s + t.sum() * 0.3
+        return s
+
+    x = np.linspace(0.1, 1.0, 7)
+    kept = grad(lambda x, n, m: program(lambda v: checkpoint(v, levels=levels), x, n, m))
+    bare = grad(lambda x, n, m: program(plain, x, n, m))
+    np.testing.assert_array_equal(kept(x, 40, 5), bare(x, 40, 5))
+
+
 def test_beside_rules_of_the_user():
     @custom_derivative
     def softplus(x):

@@ -359,7 +359,7 @@ class Body(Loops):
         """Nothing is saved but the arguments: a call that is never inlined, so that nothing of it is shared with the
         forward pass, runs f again and then goes backward.
 
-        The cotangents so far of numbers are handed through it: its terms are added as they would be without it.
+        The cotangents so far of numbers and arrays are handed through it: its terms are added as they would be without it.
         """
         (f,) = n.graphs
         keep, accumulators = borrowed(f), {}
@@ -367,7 +367,7 @@ class Body(Loops):
             leaf = n.args[k], p
             t = type_at(n.args[k].type, p)
             read = isinstance(t, Array) and k in keep  # its cotangent is written in place
-            known = isinstance(t, Scalar) and adjoints.get(leaf) is not None
+            known = isinstance(t, (Scalar, Array)) and adjoints.get(leaf) is not None
             if (read or known) and leaf not in accumulators.values():
                 accumulators[k, p] = leaf
         again = self.reverse.again(f, wanted, tuple(bars), tuple(accumulators))
