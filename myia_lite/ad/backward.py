@@ -359,7 +359,7 @@ class Body(Loops):
         """Nothing is saved but the arguments: a call that is never inlined, so that nothing of it is shared with the
         forward pass, runs f again and then goes backward.
 
-        The cotangents so far of numbers and arrays are handed through it: its terms are added as they would be without it.
+        The cotangents so far of numbers and arrays are handed through it: its terms are added as they would be without.
         """
         (f,) = n.graphs
         keep, accumulators = borrowed(f), {}
