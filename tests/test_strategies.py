@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from test_random_graphs import evaluate, programs
 
 from myia_lite import MyiaError, cli, grad, myia
-from myia_lite.ir import parse_text, show, verify
-from myia_lite.ops import PRIMITIVES
+from myia_lite.backends import get_backend
+from myia_lite.ir import F64, I64, Array, Builder, Graph, Tuple, constant, parse_text, show, verify
+from myia_lite.ops import PRIMITIVES, arrays, control, elementwise
 from myia_lite.opt import (
     STRATEGIES,
     Log,
@@ -36,6 +37,7 @@ from myia_lite.opt import (
     rule,
     seq,
     simplify,
+    split_loops,
     top_down,
 )
 from myia_lite.opt.program import Program
@@ -182,7 +184,7 @@ def legal():
     )
     walks = st.sampled_from([bottom_up, top_down, innermost])
     step = st.builds(lambda w, s: attempt(w(s)), walks, local) | st.sampled_from(
-        [pipeline.dead_code, simplify, pipeline.lower]
+        [pipeline.dead_code, simplify, pipeline.lower, split_loops]
     )
     return st.recursive(
         step, lambda s: st.builds(seq, s, s) | st.builds(choice, s, s) | st.builds(limit, s, st.just(2)), max_leaves=4
@@ -352,6 +354,193 @@ def test_what_one_branch_needs_is_computed_there():
     text = show(verify(pipeline.sunk(g, Log(check=True))))
     then = text[text.index("@then") : text.index("@else")]
     assert "mul(%s, %p)" in then and "exp(%q)" in then and text.count("exp(") == 1
+
+
+PAIR = """graph @f(%x: f64[9], %c: bool) -> (f64, f64) {
+  %l: (f64, f64) = loop(0, 0.0, 1.0) {
+    @L(%i: i64, %s: f64, %p: f64) -> (f64, f64) {
+      %t: bool = lt(%i, 9)
+      %2: (f64, f64) = switch(%t) {
+        @trip() -> (f64, f64) {
+          %e: f64 = elem(%x, %i)
+          %a: f64 = add(%s, %e)
+          %m: f64 = mul(%p, %e)
+          %j: i64 = add(%i, 1)
+          %3: (f64, f64) = recur @L(%j, %a, %m)
+          return %3
+        }
+        @end() -> (f64, f64) {
+          %4: (f64, f64) = tuple(%s, %p)
+          return %4
+        }
+      }
+      return %2
+    }
+  }
+  %s1: f64 = get[index=0](%l)
+  %p1: f64 = get[index=1](%l)
+  %y: (f64, f64) = tuple(%s1, %p1)
+  return %y
+}
+"""
+APART = """graph @f(%x: f64[9], %c: bool) -> (f64, f64) {
+  %1: f64 = loop(0, 0.0) {
+    @L(%i: i64, %s: f64) -> f64 {
+      %t: bool = lt(%i, 9)
+      %2: f64 = switch(%t) {
+        @trip() -> f64 {
+          %e: f64 = elem(%x, %i)
+          %a: f64 = add(%s, %e)
+          %j: i64 = add(%i, 1)
+          %3: f64 = recur @L(%j, %a)
+          return %3
+        }
+        @end() -> f64 {
+          return %s
+        }
+      }
+      return %2
+    }
+  }
+  %4: f64 = loop(0, 1.0) {
+    @L.1(%i.1: i64, %p: f64) -> f64 {
+      %t.1: bool = lt(%i.1, 9)
+      %5: f64 = switch(%t.1) {
+        @trip.1() -> f64 {
+          %e.1: f64 = elem(%x, %i.1)
+          %m: f64 = mul(%p, %e.1)
+          %j.1: i64 = add(%i.1, 1)
+          %6: f64 = recur @L.1(%j.1, %m)
+          return %6
+        }
+        @end.1() -> f64 {
+          return %p
+        }
+      }
+      return %5
+    }
+  }
+  %y: (f64, f64) = tuple(%1, %4)
+  return %y
+}
+"""
+GUARD = "%g: () = guard[exception='ValueError', message='{{0}}'](%c, {})\n          "
+
+
+def test_state_in_groups_goes_round_in_a_loop_for_each():
+    g = parse_text(PAIR, PRIMITIVES)
+    before, log = show(g), Log(check=True)
+    out = verify(split_loops(g, log))
+    assert show(out) == APART and show(g) == before and log.fired["split_loops"] == 1
+    again = Log(check=True)
+    assert show(split_loops(out, again)) == APART and not again.count
+    x = np.random.default_rng(0).normal(size=9)
+    run = [get_backend("interp").compile(h)([x, np.bool_(True)]) for h in (g, out)]
+    assert list(run[0]) == list(run[1]) and run[0][0] == pytest.approx(x.sum())
+
+
+def test_a_result_taken_as_a_whole_is_put_together():
+    g = simplify(parse_text(PAIR, PRIMITIVES))
+    assert g.result is g.nodes[0]  # the loop
+    text = show(verify(parse_strategy("split_loops")(g, Log(check=True))))
+    assert text.count("loop(") == 2 and "tuple(%1, %4)" in text
+
+
+def test_fusion_gives_back_the_one_loop():
+    g = parse_text(PAIR, PRIMITIVES)
+    back = verify((split_loops >> pipeline.fused_loops >> simplify)(g, Log(check=True)))
+    one = simplify(g)
+    assert [n.op.name for n in back.nodes] == ["loop"] and back.result is back.nodes[0]
+    for a, b in zip(one.nested(), back.nested(), strict=True):
+        assert [p.type for p in a.params] == [p.type for p in b.params]
+        assert sorted(n.op.name for n in a.nodes) == sorted(n.op.name for n in b.nodes)
+    x = np.random.default_rng(1).normal(size=9)
+    assert evaluate(back, [x, np.bool_(True)], {}) == evaluate(g, [x, np.bool_(True)], {})
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("mul(%p, %e)", "mul(%p, %a)"),  # one takes what the other will be, or is
+        ("mul(%p, %e)", "mul(%p, %s)"),
+        ("tuple(%s, %p)", "tuple(%s, %s)"),  # nobody takes the other: it is dead, and no group
+        ("lt(%i, 9)", "lt(%p, 1000.0)"),  # the way out is not by induction alone
+        ("%4: (f64, f64) = tuple(%s, %p)", "%d: f64 = sub(%s, %p)\n          %4: (f64, f64) = tuple(%s, %d)"),
+        ("%j: i64", GUARD.format("%a") + GUARD.format("%m").replace("%g", "%h") + "%j: i64"),
+        ("%j: i64", GUARD.format("%e").replace("guard[", "guard[range=False, ") + "%j: i64"),  # both rely on it
+    ],
+)
+def test_loops_that_fission_leaves_alone(old, new):
+    g = parse_text(PAIR.replace(old, new), PRIMITIVES)
+    log = Log(check=True)
+    assert show(verify(split_loops(g, log))) == show(g) and not log.count
+
+
+def test_the_group_with_the_effects_goes_first():
+    g = parse_text(PAIR.replace("%j: i64", GUARD.format("%m") + "%j: i64"), PRIMITIVES)
+    out = verify(split_loops(g, Log(check=True)))
+    assert [n.op.name for n in out.nodes] == ["loop", "loop", "tuple"]
+    first, second = (operators(n) for n in out.nodes[:2])
+    assert "guard" in first and "mul" in first and "guard" not in second and "mul" not in second
+    assert out.result.args == (out.nodes[1], out.nodes[0])
+    run = get_backend("interp").compile(out)
+    assert run([np.ones(9), np.bool_(True)])[0] == 9.0
+    with pytest.raises(ValueError, match=r"^2\.0$"):
+        run([np.full(9, 2.0), np.bool_(False)])
+
+
+def operators(n):
+    """The operators in a loop."""
+    return {m.op.name for h in n.graphs for k in h.nested() for m in k.nodes}
+
+
+def test_work_on_arrays_is_not_done_twice():
+    shared = "%v: f64[9] = mul(%x, %x)\n          %e: f64 = elem(%v, %i)"
+    g = parse_text(PAIR.replace("%e: f64 = elem(%x, %i)", shared), PRIMITIVES)
+    log = Log(check=True)
+    assert show(split_loops(g, log)) == show(g) and not log.count
+
+
+@st.composite
+def rounds(draw):
+    """A loop over four numbers, a row and two counters, each of which may take the others."""
+    g = Graph("f")
+    row = g.parameter(Array("f64", (9,)), "x")
+    header = Graph("L", g)
+    i, k = header.parameter(I64, "i"), header.parameter(I64, "k")
+    state = [header.parameter(F64, f"s{j}") for j in range(4)]
+    rows = header.parameter(row.type, "r")
+    header.result_type = t = Tuple((F64, F64, I64, row.type, F64))
+    one_of_ = lambda xs: xs[draw(st.integers(0, len(xs) - 1))]  # noqa: E731
+    into, body, end = Builder(header), Graph("trip", header), Graph("end", header)
+    with into:
+        test = elementwise.lt(i, draw(st.integers(0, 3)))
+        early = elementwise.add(one_of_(state), arrays.elem(one_of_([row, rows]), i))
+    after = {}
+    with Builder(body) as b:
+        for s in state:
+            after[s] = elementwise.sub(one_of_([s, s, early]), one_of_([s, s, early, *state, *after.values()]))
+        moved = arrays.set_elem(rows, one_of_([*state[:2], constant(2.0)]), one_of_([i, k]))
+        counters = elementwise.add(i, 1), elementwise.sub(k, 1)
+        body.returns(b.emit(control.recur, *counters, *after.values(), moved, graphs=(header,), type=t))
+    with Builder(end):
+        last = elementwise.add(one_of_(state), one_of_([*state, early, constant(1.0)]))
+        end.returns(control.tuple_(one_of_(state), one_of_(state), one_of_([i, k]), rows, last))
+    header.returns(into.emit(control.switch, test, graphs=(body, end), type=t))
+    with Builder(g) as b:
+        start = [arrays.elem(row, constant(j)) for j in range(4)]
+        loop = b.emit(control.loop, constant(0), constant(8), *start, row, graphs=(header,), type=t)
+        g.returns(control.tuple_(*[control.get(loop, index=j) for j in range(5)]))
+    return verify(g)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rounds(), st.sampled_from([split_loops, split_loops >> simplify, simplify >> split_loops >> pipeline.fuse]))
+def test_fission_keeps_random_loops(g, strategy):
+    row = np.arange(1.0, 10.0)
+    out = verify(strategy(g, Log(check=True)))
+    for a, b in zip(evaluate(out, [row.copy()], {}), evaluate(g, [row.copy()], {}), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_every_strategy_is_a_value():

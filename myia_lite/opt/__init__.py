@@ -6,7 +6,7 @@ combinators,
 `rules` for the rules, `pipeline` for the default.
 """
 
-from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify
+from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify, split_loops
 from .program import Log
 from .rule import REGISTRY, Rule, RuleSet, equation
 from .strategy import (

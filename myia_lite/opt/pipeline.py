@@ -11,6 +11,7 @@ import ast
 
 from ..ir import Graph, MyiaValueError
 from .dead import eliminate
+from .fission import split_loops as split
 from .moving import fuse_loops, sink
 from .program import Log, Program
 from .rule import RuleSet
@@ -69,6 +70,9 @@ dead_code = Pass("dead_code", eliminate, "what nobody needs, elements of results
 
 sunk = Pass("sunk", sink, "a number that one branch needs is computed there")
 fused_loops = Pass("fused_loops", fuse_loops, "loops over the same range, one beside the other, are one")
+
+# the inverse, which `default` goes without: a fused loop reads its arrays once.  It is for state too wide for one loop
+split_loops = Pass("split_loops", split, "a loop whose state falls into groups is a loop for each group")
 
 # ---- strategies ------------------------------------------------------------------------------------------------------
 every_rule = (terms | data | algebra | bounds | arrays | branches | calls | loops | unroll).named("every_rule")
