@@ -1,7 +1,7 @@
 """Forward mode by rules: what each step of the optimisation ladder is worth, beside reverse mode, NumPy by hand and
 JAX.
 
-    python -m benchmarks.strategies [--out ladder.png] [NAME ...]
+    python -m benchmarks.strategies [--out out/ladder.png] [NAME ...]
 
 For each of the six micro-benchmarks: the time, the nodes and the rules fired of five named strategies, at a size where
 the first is bearable; then the full ladder at the largest size against the others, in the same run.
@@ -9,6 +9,7 @@ the first is bearable; then the full ladder at the largest size against the othe
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -172,7 +173,7 @@ def main(argv=None) -> int:
     """Print both tables and draw the ladder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.strategies", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", choices=[*DERIVATIVES, []], metavar="NAME", help=", ".join(DERIVATIVES))
-    parser.add_argument("--out", default="ladder.png", help="where to draw the ladder")
+    parser.add_argument("--out", default="out/ladder.png", help="where to draw the ladder")
     options = parser.parse_args(argv)
     steps = {}
     print(f"{'benchmark':12} {'strategy':24} {'ms':>10} {'nodes':>6} {'fired':>6} {'gain':>8}")
@@ -194,6 +195,7 @@ def main(argv=None) -> int:
             for k in ("reverse mode", "NumPy", "JAX")
         ]
         print(f"{name + ' ' + str(size):14} {ours * 1e3:13.4f} " + " ".join(f"{c:>20}" for c in cells), flush=True)
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     draw(steps, options.out)
     print(f"\nthe ladder is drawn in {options.out}")
     return 0

@@ -101,7 +101,7 @@ def type_at(t: Type, path: Path) -> Type:
 
 
 def structural_zero(t: Scalar) -> Constant:
-    """0.0 that stands for "no derivative": the optimiser may add it away, and multiply by it without looking at the rest."""
+    """0.0 that stands for no derivative: the optimiser may add it away, and multiply by it unseen."""
     c = Constant(0.0, t)
     c.name = "zero"
     return c
