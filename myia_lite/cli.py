@@ -113,9 +113,8 @@ def dump(options: argparse.Namespace) -> str:
 def with_strategy(function: MyiaFunction, strategy) -> MyiaFunction:
     """The same function, optimised by `strategy`."""
     if isinstance(function, GradFunction):
-        kind, f, argnums, has_aux = function.__myia_transformed__
         options = {"backend": function.backend, "error_model": function.error_model, "optimize": strategy}
-        return GradFunction(kind, f, argnums, has_aux, **options)
+        return GradFunction(*function.__myia_transformed__, **options)
     return MyiaFunction(function._function, function.backend, function.error_model, strategy)
 
 

@@ -58,6 +58,14 @@ def test_gradient(model, argnum, capsys):
     assert "matmul[ta=True" in out
 
 
+def test_a_strategy_for_the_gradient(model, capsys):
+    arguments = ["--types", "f64[3,2], f64[4,3]", "--grad", "-p", "simplify>>fuse>>split_loops", "--time-passes"]
+    assert main([f"{model}:cost", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "matmul[ta=True" in out
+    assert "split_loops" in out
+
+
 def test_names_with_dots_and_modules(model, capsys, monkeypatch):
     assert main([f"{model}:Group.twice", "--types", "int"]) == 0
     assert "add_overflows" in capsys.readouterr().out

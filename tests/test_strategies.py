@@ -545,3 +545,22 @@ def test_fission_keeps_random_loops(g, strategy):
 
 def test_every_strategy_is_a_value():
     assert all(isinstance(s, Strategy) and repr(s) for s in STRATEGIES.values())
+
+
+def root(x):
+    return math.sqrt(x)
+
+
+def square(x):
+    return x * x
+
+
+def test_a_rule_may_use_python_s_own_functions():
+    law = rule("root(square(x)) == abs(x)", root=root, square=square)
+
+    @myia(optimize=innermost(law) >> simplify)
+    def f(x):
+        return root(square(x)) + 1.0
+
+    assert f(-3.0) == 4.0
+    assert " = abs(%x)" in f.ir(-3.0)

@@ -46,6 +46,9 @@ NAMES |= {
 RTOL = 1e-9
 
 
+BUILTINS = {f.__name__: f for f in (abs, bool, float, int, len, max, min, pow, round, sum)}
+
+
 class UserRule(ControlRule):
     """An equation over functions and variables; `samples` are argument tuples for its check, which `check=False`
     skips."""
@@ -233,7 +236,7 @@ def rule(equation=None, *, samples=None, check: bool = True, **functions):
     if equation is None:
         return lambda f: rule(f, samples=samples, check=check)
     if isinstance(equation, str):
-        return UserRule(equation, {"math": math, "np": np, **functions}, samples, check)
+        return UserRule(equation, {**BUILTINS, "math": math, "np": np, **functions}, samples, check)
     tree = ast.parse(textwrap.dedent(inspect.getsource(equation))).body[0]
     last = tree.body[-1] if isinstance(tree, ast.FunctionDef) else None
     if not isinstance(last, ast.Return) or last.value is None:
