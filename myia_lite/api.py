@@ -21,6 +21,7 @@ from .adapter import adapter
 from .backends import get_backend
 from .infer import Inferred, abstract, infer, leaves, rebuild
 from .ir import Graph, MyiaError, MyiaTypeError, MyiaValueError, show, verify
+from .ops.define import NUMPY_DTYPES
 from .opt import Log, Strategy, default, optimise, simplify
 from .opt import user as user_rules
 from .parser import parameter, parse_function
@@ -280,7 +281,7 @@ def _specialised(function, argument_types) -> Graph | None:
     for t in argument_types:
         if None in getattr(t, "shape", ()) or not hasattr(t, "dtype"):
             return None
-        dtype = np.dtype({"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[t.dtype])
+        dtype = np.dtype(NUMPY_DTYPES[t.dtype])
         values.append(np.zeros(getattr(t, "shape", ()), dtype)[() if hasattr(t, "shape") else ...])
     values = [v if isinstance(v, np.ndarray) and v.ndim else v.item() for v in values]
     return infer(function, tuple(map(abstract, values)), parse_function).graph

@@ -14,9 +14,9 @@ import numpy as np
 
 from .api import STAGES, GradFunction, MyiaFunction, grad, myia
 from .ir import MyiaError
+from .ops.define import NUMPY_DTYPES
 from .opt import parse_strategy
 
-DTYPES = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 PYTHON = {"float": 1.0, "int": 1, "bool": True}
 EXAMPLES = """\
 examples:
@@ -55,11 +55,11 @@ def load(target: str):
 def example(text: str):
     """A value of a type as the IR writes it: f64[3,4], i64, float, int, bool."""
     m = re.fullmatch(r"(\w+)(?:\[([\d\s,]*)\])?", text.strip())
-    if m is None or m[1] not in {*DTYPES, *PYTHON} or (m[2] is not None and m[1] not in DTYPES):
+    if m is None or m[1] not in {*NUMPY_DTYPES, *PYTHON} or (m[2] is not None and m[1] not in NUMPY_DTYPES):
         raise ValueError(f"{text.strip()!r} is not a type: write f64[3,4], f32, i64, float, int or bool")
     if m[2] is None:
-        return PYTHON[m[1]] if m[1] in PYTHON else DTYPES[m[1]](1)
-    return np.ones([int(d) for d in m[2].split(",") if d.strip()], DTYPES[m[1]])
+        return PYTHON[m[1]] if m[1] in PYTHON else NUMPY_DTYPES[m[1]](1)
+    return np.ones([int(d) for d in m[2].split(",") if d.strip()], NUMPY_DTYPES[m[1]])
 
 
 def split_types(text: str) -> list[str]:

@@ -16,11 +16,11 @@ from .ir import Builder, Constant, Graph, Never, Tuple, is_float, verify
 from .ir.errors import excerpt
 from .ops import control
 from .ops.control import tuple_ as tuple_of
+from .ops.define import NUMPY_DTYPES
 
 TRIES = 3  # of one node, in a loop
 STEPS = 200_000
 NEAR = 1e-4
-DTYPES = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 
 
 class Found(Exception):
@@ -37,7 +37,7 @@ def wrong_line(f, args) -> str | None:
     inferred = function._infer(*function._signature(args, {}))
     flat = [x for a, t in zip(args, inferred.arguments, strict=True) for x in leaves(a, t)]
     flat = [
-        np.array(x, DTYPES[p.type.dtype])[()]
+        np.array(x, NUMPY_DTYPES[p.type.dtype])[()]
         for x, p in zip([*flat, *inferred.captured], inferred.graph.params, strict=True)
     ]
     try:
@@ -77,7 +77,7 @@ class _Walk:
             return env[a]
         if isinstance(a.type, Tuple):
             return ()
-        return DTYPES[a.type.dtype](a.value)
+        return NUMPY_DTYPES[a.type.dtype](a.value)
 
     def node(self, n, values, env):
         op = n.op

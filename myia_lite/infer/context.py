@@ -15,9 +15,8 @@ import numpy as np
 
 from ..ir import Apply, Array, Constant, Graph, MyiaTypeError, Never, Node, Primitive, constant, lift, shape_of
 from ..ops import arrays, control
+from ..ops.define import NUMPY_DTYPES
 from .values import Leaf, Value
-
-NUMPY_DTYPES = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 
 
 class Diverged(Exception):

@@ -19,7 +19,7 @@ from .errors import (
 from .nodes import Apply, Constant, Graph, Node, Parameter, Primitive, callees, constant, reachable
 from .printer import show, sums_in, sums_of
 from .span import Span
-from .text import parse_text
+from .text import install_arrays, parse_text
 from .types import (
     DTYPES,
     F32,

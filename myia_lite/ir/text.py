@@ -16,6 +16,15 @@ _TOKEN = re.compile(
 )
 
 
+_make_array = None
+
+
+def install_arrays(make) -> None:
+    """Called once by `ops`: `make(nested lists, type)` is the array of a constant; the IR itself knows no NumPy."""
+    global _make_array
+    _make_array = make
+
+
 def parse_text(text: str, primitives: dict[str, Primitive]) -> Graph:
     """The first graph of a printed program, with all that it reaches.  Raises SyntaxError."""
     return _Parser(text, primitives).program()
@@ -180,10 +189,7 @@ class _Parser:
         if self.accept(":"):
             t = self.type()
             if isinstance(t, Array):
-                import numpy as np
-
-                v = np.array(v, {"bool": "?"}.get(t.dtype, t.dtype.replace("i", "int").replace("f", "float")))
-                v = v.reshape(t.shape)
+                v = _make_array(v, t)
             return Constant(v, t)
         return Constant(v, {bool: Bool, int: I64, float: F64}[type(v)])
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..ir import Array, Bool, Primitive, Scalar, Type, is_float, shape_of, shaped
 
 PRIMITIVES: dict[str, Primitive] = {}
+NUMPY_DTYPES = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 
 
 def define(name: str, type_rule, doc: str, **parts) -> Primitive:
@@ -70,6 +73,7 @@ def sized(attr_shape, dyn) -> tuple:
 
 
 __all__ = [
+    "NUMPY_DTYPES",
     "PRIMITIVES",
     "Bool",
     "array",

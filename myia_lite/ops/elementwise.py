@@ -12,8 +12,8 @@ import math
 import numpy as np
 from scipy import special
 
-from ..ir import FLOATS, INTS, Constant, Scalar, install_operators, is_float, shaped, with_dtype
-from .define import define, expect, merged_shape, same
+from ..ir import FLOATS, INTS, Constant, Scalar, install_arrays, install_operators, is_float, shaped, with_dtype
+from .define import NUMPY_DTYPES, define, expect, merged_shape, same
 
 NUMBERS = (*INTS, *FLOATS)
 
@@ -67,6 +67,7 @@ mul = _binary(
 div = _binary("div", np.divide, lambda d, y, a, b: (d / b, -(d * y) / b), kinds=FLOATS, multilinear=(0,))
 neg = _unary("neg", np.negative, lambda d, y, x: (-d,), kinds=NUMBERS, **INVOLUTION, multilinear=(0,))
 install_operators(add, sub, mul, div, neg)
+install_arrays(lambda values, t: np.array(values, NUMPY_DTYPES[t.dtype]).reshape(t.shape))
 
 add_overflows = _test(
     "add_overflows",
@@ -272,9 +273,7 @@ cast = define(
     "cast",
     lambda types, attrs, graphs: with_dtype(types[0], attrs["dtype"]),
     "x as another dtype: floats truncate towards zero, bool is x != 0",
-    value=lambda x, dtype: np.asarray(x).astype(
-        {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[dtype]
-    )[()],
+    value=lambda x, dtype: np.asarray(x).astype(NUMPY_DTYPES[dtype])[()],
     # d has the dtype of the result in reverse mode, of the argument in forward mode: it takes the other one
     derivative=lambda d, y, x, dtype: (
         cast(d, dtype=x.type.dtype if d.type.dtype == dtype else dtype) if is_float(x.type) else None,

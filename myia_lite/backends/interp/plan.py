@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...ir import Apply, Array, Constant, Graph, Node, Parameter, Tuple, free_variables, reachable
+from ...ops.define import NUMPY_DTYPES
 
-NUMPY = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 CONTROL = ("call", "loop", "recur", "switch", "case", "guard", "raise")
 
 
@@ -24,9 +24,9 @@ def as_value(value, t):
     if isinstance(t, Tuple):
         return tuple(map(as_value, value, t.elems))
     if isinstance(t, Array):
-        return np.asarray(value, NUMPY[t.dtype])
+        return np.asarray(value, NUMPY_DTYPES[t.dtype])
     if hasattr(t, "dtype"):
-        return NUMPY[t.dtype](value)
+        return NUMPY_DTYPES[t.dtype](value)
     return value
 
 

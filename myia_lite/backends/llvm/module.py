@@ -6,6 +6,7 @@ import llvmlite.ir as ll
 import numpy as np
 
 from ...ir import Array, Graph
+from ...ops.define import NUMPY_DTYPES
 from . import jit
 from .layout import I64, PTR, element, i64
 
@@ -116,7 +117,7 @@ class ModuleBuilder:
 
     def constant_data(self, value, t: Array):
         """A pointer to the elements of a constant array, which the program keeps alive."""
-        a = np.ascontiguousarray(value, {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}[t.dtype])
+        a = np.ascontiguousarray(value, NUMPY_DTYPES[t.dtype])
         name = f"const.{len(self.keep)}"
         self.keep.append(a)
         g = ll.GlobalVariable(self.module, element(t), name)
