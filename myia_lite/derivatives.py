@@ -238,8 +238,8 @@ def checkpoint(x, levels: int | None = 2):
     trips: about 2 * log2(n) states and log2(n) / 2 runs.  The number of trips need not be known, and the loop may end
     in any way.
 
-    The gradient of a loop is that without a checkpoint, to the last bit; of higher orders, some sums are taken in
-    another order.  Nothing changes for forward mode, which saves nothing.  Outside compiled code `checkpoint` of what
+    The gradient of a loop comes from the same operations as without a checkpoint; some sums may be taken in another
+    order, mostly in derivatives of higher order.  Nothing changes for forward mode, which saves nothing.  Outside compiled code `checkpoint` of what
     is no function is that thing itself.
 
     Raises MyiaValueError where `levels` is no positive int or None; compiled code raises MyiaTypeError there, and where
