@@ -10,8 +10,10 @@
 (243.0, 405.0)
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from .api import GradFunction, MyiaFunction, grad, myia, value_and_grad
-from .check import check_grads
 from .derivatives import (
     CustomDerivative,
     checkpoint,
@@ -37,7 +39,10 @@ from .ir import (
     MyiaTypeError,
     MyiaValueError,
 )
-from .sparse import sparse_hessian, sparse_jacobian
+
+if TYPE_CHECKING:
+    from .check import check_grads
+    from .sparse import sparse_hessian, sparse_jacobian
 
 __all__ = [
     "CustomDerivative",
@@ -70,3 +75,13 @@ __all__ = [
     "value_and_jacobian",
     "vjp",
 ]
+
+_LATE = {"check_grads": "check", "sparse_hessian": "sparse", "sparse_jacobian": "sparse"}
+
+
+def __getattr__(name: str):
+    """What needs the whole compiler, and SciPy, is imported when it is first asked for."""
+    if name in _LATE:
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .infer.abstract import complex_of, rebuild, record
-from .infer.templates import Dyn, Known, Tree
+from .infer.structures import Dyn, Known, Tree
 from .ir import Array
 
 
@@ -168,5 +168,3 @@ class _Text:
 
 def record_of(cls):
     return lambda items: record(cls, items)
-
-

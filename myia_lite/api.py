@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import collections
 import functools
-import os
 import threading
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .adapter import adapter
-from .backends import get_backend
-from .infer import Inferred, abstract, infer, leaves, rebuild
-from .ir import Graph, MyiaError, MyiaTypeError, MyiaValueError, show, verify
-from .ops.define import NUMPY_DTYPES
-from .opt import Log, Strategy, default, optimise, simplify
-from .opt import user as user_rules
-from .parser import parameter, parse_function
+from .backends import expect_backend, get_backend
+from .infer import abstract, leaves, rebuild
+from .ir import MyiaError, MyiaTypeError, MyiaValueError
+
+if TYPE_CHECKING:  # what compiles is imported when something is compiled
+    from .infer import Inferred
+    from .opt import Log, Strategy
 
 STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
 ERROR_MODELS = ("python", "numpy")
-_checked = verify if os.environ.get("MYIA_VERIFY") else (lambda graph: graph)
 
 
 class MyiaFunction:
@@ -42,17 +40,24 @@ class MyiaFunction:
     __slots__ = ("__call__", "__dict__", "__weakref__")
 
     def __init__(
-        self, function: Callable, backend: str = "llvm", error_model: str = "python", optimize: Strategy = default
+        self,
+        function: Callable,
+        backend: str = "llvm",
+        error_model: str = "python",
+        optimize: Strategy | None = None,
     ):
         if not callable(function):
             raise MyiaTypeError(f"a {type(function).__name__} cannot be compiled", remedy="pass a function")
-        get_backend(backend)
+        expect_backend(backend)
         if error_model not in ERROR_MODELS:
             raise MyiaValueError(
                 f"there is no error model {error_model!r}", remedy=f"one of {', '.join(map(repr, ERROR_MODELS))}"
             )
-        if not isinstance(optimize, Strategy):
-            raise MyiaValueError(f"optimize is {optimize!r}", remedy="a strategy of myia_lite.opt")
+        if optimize is not None:
+            from .opt import Strategy
+
+            if not isinstance(optimize, Strategy):
+                raise MyiaValueError(f"optimize is {optimize!r}", remedy="a strategy of myia_lite.opt")
         self.backend, self.error_model, self.optimize = backend, error_model, optimize
         self.compilations = 0
         self._function = function
@@ -99,6 +104,8 @@ class MyiaFunction:
 
     def _at_parameter(self, error: MyiaError, args, keywords) -> MyiaError:
         """The same error, naming the first argument that raises it."""
+        from .compiler import parameter
+
         for place, value in (*enumerate(args), *keywords.items()):
             try:
                 abstract(value)
@@ -108,9 +115,9 @@ class MyiaFunction:
         return error
 
     def _infer(self, args: tuple, keywords: tuple) -> Inferred:
-        inferred = infer(self._function, args, parse_function, self.error_model, keywords)
-        _checked(inferred.graph)
-        return inferred
+        from .compiler import inferred
+
+        return inferred(self._function, args, keywords, self.error_model)
 
     # ---- looking in
     def ir(self, *args, stage: str = "opt", **keywords) -> str:
@@ -131,19 +138,11 @@ class MyiaFunction:
         """
         if stage not in STAGES:
             raise MyiaValueError(f"there is no stage {stage!r}", remedy=f"one of {', '.join(STAGES)}")
+        from .compiler import parse_function, show, text
+
         if stage == "parse":
             return show(parse_function(python_function(self._function)).graph)
-        inferred = self._infer(*self._signature(args, keywords))
-        if stage == "infer":
-            return show(inferred.graph)
-        graph = differentiated(inferred.graph, self.optimize)
-        if stage == "ad":
-            return show(graph)
-        graph = _checked(optimise(graph, self.optimize))
-        if stage == "opt":
-            return show(graph)
-        llvm = get_backend("llvm")
-        return llvm.llvm_text(graph) if stage == "llvm" else llvm.asm_text(graph)
+        return text(stage, self._infer(*self._signature(args, keywords)).graph, self.optimize)
 
     def log(self, *args, trace: bool = False, between: Callable | None = None, **keywords) -> Log:
         """What the optimiser does to the program for these arguments: phases and their times, and the rules that fired.
@@ -155,9 +154,10 @@ class MyiaFunction:
         >>> log.fired["powi(x, n=2) == x * x"]
         0
         """
+        from .compiler import Log, optimised
+
         log = Log(trace, between)
-        graph = differentiated(self._infer(*self._signature(args, keywords)).graph, self.optimize, log)
-        optimise(graph, self.optimize, log)
+        optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, log)
         return log
 
 
@@ -177,8 +177,10 @@ class _Program:
     """One compiled signature."""
 
     def __init__(self, owner: MyiaFunction, args: tuple, keywords: tuple):
+        from .compiler import optimised
+
         self.inferred = owner._infer(args, keywords)
-        graph = _checked(optimise(differentiated(self.inferred.graph, owner.optimize), owner.optimize))
+        graph = optimised(self.inferred.graph, owner.optimize)
         self.keywords = tuple(k for k, _ in keywords)
         self.run = get_backend(owner.backend).compile(graph)
         self.current, always = still_current(self.inferred.dependencies)
@@ -263,33 +265,6 @@ def apart(result, given):
     return result
 
 
-def differentiated(graph: Graph, by: Strategy = default, log: Log | None = None) -> Graph:
-    """The program without `grad` nodes.  Before and between differentiations it is simplified, or treated by the user's
-    strategy.
-    """
-    from .ad import expand
-
-    def step(g: Graph) -> Graph:
-        return _checked(optimise(g, simplify if by is default else by, log))
-
-    return _checked(expand(step(graph), step))
-
-
-def _specialised(function, argument_types) -> Graph | None:
-    """The typed graph of a right side of a user's rule; None where a size is not known at compile time."""
-    values = []
-    for t in argument_types:
-        if None in getattr(t, "shape", ()) or not hasattr(t, "dtype"):
-            return None
-        dtype = np.dtype(NUMPY_DTYPES[t.dtype])
-        values.append(np.zeros(getattr(t, "shape", ()), dtype)[() if hasattr(t, "shape") else ...])
-    values = [v if isinstance(v, np.ndarray) and v.ndim else v.item() for v in values]
-    return infer(function, tuple(map(abstract, values)), parse_function).graph
-
-
-user_rules.specialise = _specialised
-
-
 def still_current(dependencies) -> tuple[Callable[[], bool], bool]:
     """(a test whether what the program took from outside is unchanged, is it trivially so).
 
@@ -334,7 +309,7 @@ def myia(
     *,
     backend: str = "llvm",
     error_model: str = "python",
-    optimize: Strategy = default,
+    optimize: Strategy | None = None,
 ):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
@@ -345,8 +320,8 @@ def myia(
     backend: "llvm" (native code) or "interp" (the slow reference).
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
-    optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser before, between and after
-    differentiations.
+    optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
+    after differentiations.
 
     Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option.
 

@@ -13,7 +13,6 @@ import numpy as np
 from .derivatives import float_part, jvp, vjp
 from .infer.abstract import record
 from .ir import MyiaValueError
-from .locate import wrong_line
 
 MODES = ("fwd", "rev")
 ELEMENTS = 1000  # of an array that are looked at one by one, once it is known to be wrong
@@ -123,6 +122,8 @@ class _Check:
             name += f"[{', '.join(map(str, element))}]"
         lines = [f"{mode} mode of {of}{getattr(self.first, '__name__', 'the function')} is off"]
         lines.append(f"  derivative of {out} by {name}: {text(found)}, by differences {text(expected)}")
+        from .locate import wrong_line
+
         span = wrong_line(self.first, args)
         if span is not None:
             lines.append(span)

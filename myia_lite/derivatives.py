@@ -15,7 +15,7 @@ import numpy as np
 
 from .api import GradFunction, transformed
 from .infer import abstract, leaves, rebuild
-from .infer.templates import Dyn, Ident, Tree
+from .infer.structures import Dyn, Ident, Tree
 from .ir import MyiaTypeError, MyiaValueError, is_float
 
 NONE = Tree(("static", Ident(None)))
@@ -239,8 +239,8 @@ def checkpoint(x, levels: int | None = 2):
     in any way.
 
     The gradient of a loop comes from the same operations as without a checkpoint; some sums may be taken in another
-    order, mostly in derivatives of higher order.  Nothing changes for forward mode, which saves nothing.  Outside compiled code `checkpoint` of what
-    is no function is that thing itself.
+    order, mostly in derivatives of higher order.  Nothing changes for forward mode, which saves nothing.  Outside
+    compiled code `checkpoint` of what is no function is that thing itself.
 
     Raises MyiaValueError where `levels` is no positive int or None; compiled code raises MyiaTypeError there, and where
     a condition is not that of a `while` loop.

@@ -14,15 +14,15 @@ from scipy import sparse
 
 from .ad.colouring import jacobian_colouring, star_colouring
 from .ad.sparsity import Dependence, Tracked
-from .api import GradFunction, MyiaFunction, differentiated, grad, still_current, transformed, with_room
+from .api import GradFunction, MyiaFunction, grad, still_current, transformed, with_room
 from .backends import exception
 from .backends.interp.machine import execute, flat
 from .backends.interp.plan import Plan, as_value
+from .compiler import optimised
 from .derivatives import float_part
 from .infer import abstract, leaves, rebuild
-from .infer.templates import Dyn, Tree
+from .infer.structures import Dyn, Tree
 from .ir import MyiaTypeError, MyiaValueError, is_float
-from .opt import optimise
 
 
 def sparse_jacobian(f: Callable, argnums: int | str | tuple = 0) -> SparseJacobian:
@@ -245,7 +245,7 @@ class _Analysis:
 
     def __init__(self, jvp: GradFunction, signature):
         self.inferred = jvp._infer(*signature)
-        self.graph = optimise(differentiated(self.inferred.graph))
+        self.graph = optimised(self.inferred.graph)
         if holds_complex(self.inferred.result):
             raise MyiaTypeError(
                 "a sparse derivative of a function with complex results",

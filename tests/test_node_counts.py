@@ -10,7 +10,7 @@ from programs import PROGRAMS
 from test_programs import ALL, loss_of, plain
 
 from myia_lite import grad, myia
-from myia_lite.api import differentiated
+from myia_lite.compiler import differentiated
 from myia_lite.opt import default, optimise
 from myia_lite.opt.program import Program
 

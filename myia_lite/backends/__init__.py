@@ -55,8 +55,13 @@ def _argument(message, values):
 BACKENDS = {"interp": "the reference: slow, obviously right", "llvm": "native code for the CPU"}
 
 
-def get_backend(name: str) -> Backend:
-    """The back end of that name, loaded on first use."""
+def expect_backend(name: str) -> None:
+    """Raises MyiaValueError where there is no back end of that name."""
     if name not in BACKENDS:
         raise MyiaValueError(f"there is no backend {name!r}", remedy=f"one of {', '.join(map(repr, BACKENDS))}")
+
+
+def get_backend(name: str) -> Backend:
+    """The back end of that name, loaded on first use."""
+    expect_backend(name)
     return importlib.import_module(f"{__name__}.{name}")

@@ -6,6 +6,14 @@ at a source line.
 """
 
 from .abstract import abstract, leaves, rebuild
-from .engine import Inferred, infer
 
 __all__ = ["Inferred", "abstract", "infer", "leaves", "rebuild"]
+
+
+def __getattr__(name: str):
+    """The engine is imported when it is first asked for: the boundary, which every call needs, does without it."""
+    if name in ("Inferred", "infer"):
+        from . import engine
+
+        return getattr(engine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,32 +8,42 @@ inverse.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, shaped
-from .context import NUMPY_DTYPES
-from .objects import UNSUPPORTED_DTYPE, array_dtype
-from .records import field_names, is_named_tuple
-from .templates import Dyn, Ident, Known, Template, Tree
+from .structures import Dyn, Ident, Known, Tagged, Template, Tree
 
 COMPLEX = Tree(("complex", 0), (Dyn(F64, True), Dyn(F64, True)))
 FLOAT, INT, BOOL = Dyn(F64, True), Dyn(I64, True), Dyn(Bool, True)
+_NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
+DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
+NUMBERS = {name: np.dtype(code).type for code, name in _NATIVE.items()}
+UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32, bool, complex128 or complex64: x.astype(np.float64)"
 PYTHON = {"bool": bool, "i64": int, "i32": int, "f64": float, "f32": float}
+
+
+def array_dtype(obj) -> str | None:
+    """The IR's dtype of a NumPy array or scalar, None where it is not supported."""
+    return DTYPES.get(obj.dtype)
+
+
+def is_named_tuple(cls) -> bool:
+    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def is_frozen(cls) -> bool:
+    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
+
+
+def field_names(cls) -> tuple[str, ...]:
+    return cls._fields if is_named_tuple(cls) else tuple(f.name for f in dataclasses.fields(cls))
 
 
 class MyiaOverflowError(MyiaError, OverflowError):
     """An int that does not fit in 64 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tagged(Template):
-    """A result of several shapes: the number of the alternative, then the leaves of all of them."""
-
-    alternatives: tuple[Template, ...]
 
 
 def abstract(value: Any) -> Template:
@@ -144,10 +154,10 @@ def _build(t, values):
             return PYTHON[t.type.dtype](v)
         if isinstance(t.type, Array):
             return v
-        number = NUMPY_DTYPES[t.type.dtype](v)
+        number = NUMBERS[t.type.dtype](v)
         return np.asarray(number) if t.zero_d else number
     if isinstance(t, Known):
-        return t.value if t.py else NUMPY_DTYPES[t.type.dtype](t.value)
+        return t.value if t.py else NUMBERS[t.type.dtype](t.value)
     if isinstance(t, Tagged):
         tag = int(next(values))
         built = [_build(i, values) for i in t.alternatives]

@@ -14,7 +14,8 @@ from .aliasing import Alias, Sealed, Storage
 from .context import Diverged
 from .expressions import Expressions
 from .joins import End, several
-from .templates import NO_VALUE, Env, Template, captures, extent, generalised
+from .structures import Template, extent, generalised
+from .templates import NO_VALUE, Env, captures
 from .values import Bound, Closure, Sequence, Static, Transformed, Value
 
 DEPTH = 200  # specialisations under way at once

@@ -11,7 +11,8 @@ from . import library
 from .aliasing import LoopAliases
 from .context import Diverged
 from .joins import End, Joins, several
-from .templates import NO_VALUE, Env, Maybe, Tree, Union, generalised
+from .structures import Maybe, Tree, Union, generalised
+from .templates import NO_VALUE, Env
 from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Sequence, Static, Value
 
 ROUNDS = 12  # walks of a loop's body, or of a recursive function, before its state must have stopped changing

@@ -14,7 +14,7 @@ from .context import Diverged
 from .dependencies import Attribute
 from .directional import FLOATS, Directional
 from .joins import End, several
-from .templates import Dyn, Known, Template, Tree, generalised
+from .structures import Dyn, Known, Template, Tree, generalised
 from .values import Leaf, Sequence, Static, Transformed, Value
 
 

@@ -16,7 +16,7 @@ from .calls import Specialisation
 from .context import Diverged
 from .jacobians import forward_is_cheaper, jacobian_graph
 from .joins import End, is_complex, several
-from .templates import Dyn, Known, Template, Tree, Union, generalised
+from .structures import Dyn, Known, Template, Tree, Union, generalised
 from .transforms import Transforms
 from .values import NONE, Bound, Closure, Complex, Iterator, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
@@ -187,9 +187,7 @@ class Directional(Transforms):
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
 
     # ---- directions --------------------------------------------------------------------------------------------------
-    def _direction(
-        self, t: Template, value: Value, primal: list, at: int, what: str, found: dict[int, Node]
-    ) -> int:
+    def _direction(self, t: Template, value: Value, primal: list, at: int, what: str, found: dict[int, Node]) -> int:
         """Note in `found` the leaves of a direction of a value of template `t`, whose leaves are `primal`."""
         count = len(self.types(t))
         if isinstance(value, Static) and value.value is None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..ir import Graph, Node, Parameter, reachable
 from ..ops import control
-from .abstract import Tagged, returnable
+from .abstract import returnable
 from .customs import Customs
 from .joins import End, several
-from .templates import Template, Tree, Union, parts
+from .structures import Tagged, Template, Tree, Union
+from .templates import parts
 from .values import Leaf, Static, Value
 
 CALLS = (control.call, control.grad, control.jvp, control.custom)

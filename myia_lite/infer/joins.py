@@ -34,7 +34,8 @@ from ..ops import arrays, control
 from . import library
 from .aliasing import AliasError, Aliases, merged
 from .context import Context, Diverged
-from .templates import NO_VALUE, Dyn, Known, Maybe, Shapes, Template, Tree, Union, parts
+from .structures import Dyn, Known, Maybe, Template, Tree, Union
+from .templates import NO_VALUE, Shapes, parts
 from .values import Leaf, MaybeUnbound, Outcome, Value
 
 CARRIERS = {

@@ -11,10 +11,10 @@ import inspect
 import os
 import sys
 import types
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import scipy
 
 from ..ir import (
     Constant,
@@ -25,9 +25,10 @@ from ..ir import (
 )
 from ..ops import surface
 from . import library
+from .abstract import UNSUPPORTED_DTYPE, array_dtype, field_names, is_frozen, is_named_tuple
 from .dependencies import Attribute, Contents
 from .joins import several
-from .records import BINARY, COMPARE, REPLACE, Records, field_names, is_frozen, is_named_tuple
+from .records import BINARY, COMPARE, REPLACE, Records
 from .templates import NO_VALUE
 from .values import (
     Bound,
@@ -45,22 +46,14 @@ from .values import (
     Value,
 )
 
-_NATIVE = {"?": "bool", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
-DTYPES = {np.dtype(order + code): name for code, name in _NATIVE.items() for order in "<>"}
-UNSUPPORTED_DTYPE = "convert it to float64, float32, int64, int32, bool, complex128 or complex64: x.astype(np.float64)"
 SETTLED = {"numpy", "scipy", *sys.stdlib_module_names}  # modules whose attributes nobody assigns
 # functions in Python of these are not compiled: their source is no part of what their makers promise
-FOREIGN = tuple(f"{Path(module.__file__).parent}{os.sep}" for module in (np, scipy))
+FOREIGN = tuple(f"{Path(find_spec(name).origin).parent}{os.sep}" for name in ("numpy", "scipy"))
 FOREIGN += ("<frozen ",)  # modules of the standard library that are part of the interpreter
 FOREIGN += tuple(m.__file__ for m in map(sys.modules.get, sys.stdlib_module_names) if getattr(m, "__file__", None))
 BINARY_FUNCTIONS = {name: op for op, name in BINARY.items()} | {"and_": "&", "or_": "|"}
 COMPARE_FUNCTIONS = {name: op for op, name in COMPARE.items()} | {"is_": "is", "is_not": "is not"}
 UNARY_FUNCTIONS = {"neg": "-", "pos": "+", "invert": "~", "inv": "~", "not_": "not"}
-
-
-def array_dtype(obj) -> str | None:
-    """The IR's dtype of a NumPy array or scalar, None where it is not supported."""
-    return DTYPES.get(obj.dtype)
 
 
 class Objects(Records):

@@ -9,6 +9,7 @@ import types
 
 from ..ir import MyiaAttributeError, MyiaValueError
 from . import library
+from .abstract import field_names, is_frozen, is_named_tuple
 from .calls import Calls
 from .dependencies import Attribute
 from .joins import several
@@ -21,18 +22,6 @@ BINARY = {
 COMPARE = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 REFLECTED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 GENERATED = "<string>"  # the file name of the methods that dataclasses write
-
-
-def is_named_tuple(cls) -> bool:
-    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
-
-
-def is_frozen(cls) -> bool:
-    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
-
-
-def field_names(cls) -> tuple[str, ...]:
-    return cls._fields if is_named_tuple(cls) else tuple(f.name for f in dataclasses.fields(cls))
 
 
 def own_method(cls, name: str):

@@ -14,7 +14,7 @@ from ..ops import control, elementwise
 from .context import Diverged
 from .joins import End, is_complex, several
 from .objects import Objects
-from .templates import Dyn, Known, Template, Tree, Union, generalised
+from .structures import Dyn, Known, Template, Tree, Union, generalised
 from .values import NONE, Bound, Closure, Complex, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from ..ir import FLOATS, INTS, Constant, Scalar, install_arrays, install_operators, is_float, shaped, with_dtype
 from .define import NUMPY_DTYPES, define, expect, merged_shape, same
@@ -52,6 +51,17 @@ def _test(name, value, doc="", kinds=None, **parts):
         zero_derivative="bool result",
         **parts,
     )
+
+
+def _special(name):
+    """A function of `scipy.special`, which takes long to import: only where it is called."""
+
+    def value(*args):
+        from scipy import special
+
+        return getattr(special, name)(*args)
+
+    return value
 
 
 PIECEWISE = "piecewise constant"
@@ -210,15 +220,16 @@ tanh = _unary("tanh", np.tanh, lambda d, y, x: (d * (1.0 - y * y),), **ODD)
 asinh = _unary("asinh", np.arcsinh, lambda d, y, x: (d / sqrt(x * x + 1.0),), **ODD)
 acosh = _unary("acosh", np.arccosh, lambda d, y, x: (d / sqrt((x - 1.0) * (x + 1.0)),))
 atanh = _unary("atanh", np.arctanh, lambda d, y, x: (d / ((1.0 - x) * (1.0 + x)),), **ODD)
-erf = _unary("erf", special.erf, lambda d, y, x: (d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), **ODD)
-erfc = _unary("erfc", special.erfc, lambda d, y, x: (-(d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x))),))
-lgamma = _unary("lgamma", special.gammaln, lambda d, y, x: (d * polygamma(x, n=0),), "log |gamma(x)|")
-gamma = _unary("gamma", special.gamma, lambda d, y, x: (d * y * polygamma(x, n=0),))
+erf = _unary("erf", _special("erf"), lambda d, y, x: (d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), **ODD)
+erfc = _unary("erfc", _special("erfc"), lambda d, y, x: (-(d * (2.0 / math.sqrt(math.pi)) * exp(-(x * x))),))
+lgamma = _unary("lgamma", _special("gammaln"), lambda d, y, x: (d * polygamma(x, n=0),), "log |gamma(x)|")
+gamma = _unary("gamma", _special("gamma"), lambda d, y, x: (d * y * polygamma(x, n=0),))
+_digamma, _polygamma = _special("digamma"), _special("polygamma")
 polygamma = define(
     "polygamma",
     same(FLOATS),
     "the n-th derivative of digamma, n static",
-    value=lambda x, n: np.asarray(special.digamma(x) if n == 0 else special.polygamma(n, x)).astype(x.dtype)[()],
+    value=lambda x, n: np.asarray(_digamma(x) if n == 0 else _polygamma(n, x)).astype(x.dtype)[()],
     derivative=lambda d, y, x, n: (d * polygamma(x, n=n + 1),),
     elementwise=True,
 )

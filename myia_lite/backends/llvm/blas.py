@@ -1,24 +1,20 @@
 """Matrix products: BLAS for large ones, vector code for tiny ones, loops for integers and outer products.
 
-BLAS is SciPy's, through its function pointers.  It is column-major: a row-major C = A B is C' = B' A' there.
+BLAS is SciPy's, by address (`outside`).  It is column-major: a row-major C = A B is C' = B' A' there.
 """
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 
-import scipy
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
 from .expressions import Kernel, Load, Product, as_value, element_pointer, known, plus, row_major, times
 from .fusion import swaps_last_two
 from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
-from .libm import capsule_address
 from .loopnest import Fold, Target, assign, counted, reduce
+from .outside import BLAS, BLAS_THREADS, blas_threads
 from .scalars import number
 
 TINY = 512  # multiplications up to which vector code beats a call of BLAS
@@ -159,13 +155,6 @@ def _by_vectors(ctx, dtype, m, n, k, left_transposed, right_transposed, a, b, c)
 
 
 # ---- BLAS ------------------------------------------------------------------------------------------------------------
-@lru_cache
-def _address(name: str) -> int:
-    from scipy.linalg import cython_blas
-
-    return capsule_address(cython_blas.__pyx_capi__[name])
-
-
 class Arguments:
     """BLAS takes all arguments by address."""
 
@@ -201,33 +190,22 @@ class Arguments:
 
     def call(self):
         function_type = ir.FunctionType(ir.VoidType(), [PTR] * len(self.pointers))
-        f = self.ctx.external(f"myia.{self.name}", function_type, _address(self.name))
+        f = self.ctx.external(BLAS + self.name, function_type)
         self.ctx.b.call(f, self.pointers)
 
 
 ALONE = 1 << 21  # multiplications from which on a second thread is worth waking: it may take its time on a busy machine
 
 
-@lru_cache
-def _threads() -> tuple[int, int] | None:
-    """(the address of OpenBLAS's setter of its number of threads, that number), where SciPy carries OpenBLAS."""
-    libraries = sorted((Path(scipy.__file__).parent.parent / "scipy.libs").glob("libscipy_openblas*"))
-    library = ctypes.CDLL(str(libraries[0])) if libraries else None
-    if not hasattr(library, "scipy_openblas_set_num_threads") or not hasattr(library, "scipy_openblas_get_num_threads"):
-        return None
-    setter = ctypes.cast(library.scipy_openblas_set_num_threads, ctypes.c_void_p).value
-    return setter, library.scipy_openblas_get_num_threads()
-
-
 @contextmanager
 def _in_one_thread(ctx, m, n, k):
     """A product too small for a second thread.  What is restored is the number at the start: others may be inside."""
     small = all(isinstance(d, int) for d in (m, n, k)) and m * n * k < ALONE
-    found = _threads() if small else None
+    found = blas_threads() if small else None
     if found is None or found[1] == 1:
         yield
         return
-    f = ctx.external("myia.blas_threads", ir.FunctionType(ir.VoidType(), [I32]), found[0])
+    f = ctx.external(BLAS_THREADS, ir.FunctionType(ir.VoidType(), [I32]))
     ctx.b.call(f, [I32(1)])
     yield
     ctx.b.call(f, [I32(found[1])])

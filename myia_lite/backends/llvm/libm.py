@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-from functools import lru_cache
 
 from llvmlite import ir
-from scipy.special import cython_special, zeta
+
+from .outside import PSI
 
 INTRINSIC = {name: f"llvm.{name}" for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "pow")}
 SYMBOL = {
@@ -49,7 +48,7 @@ def polygamma(b: ir.IRBuilder, dtype: str, x, n: int):
     double = ir.DoubleType()
     wide = b.fpext(x, double) if dtype == "f32" else x
     if n == 0:
-        psi = pure_function(b.module, "myia.psi", ir.FunctionType(double, [double, ir.IntType(32)]))
+        psi = pure_function(b.module, PSI, ir.FunctionType(double, [double, ir.IntType(32)]))
         y = b.call(psi, [wide, ir.IntType(32)(0)])
     else:
         zeta = b.call(_zeta(b.module), [double(float(n + 1)), double(-1.0 if n % 2 == 0 else 1.0), wide])
@@ -59,6 +58,8 @@ def polygamma(b: ir.IRBuilder, dtype: str, x, n: int):
 
 def _bernoulli(count: int) -> list[float]:
     """B_2k / (2k)! for k = 1 … count: (-1)^(k+1) 2 zeta(2k) / (2 pi)^2k."""
+    from scipy.special import zeta
+
     return [(-1) ** (k + 1) * 2 * zeta(2 * k) / (2 * math.pi) ** (2 * k) for k in range(1, count + 1)]
 
 
@@ -123,18 +124,3 @@ def _positive_zeta(module: ir.Module) -> ir.Function:
         term = b.fdiv(term, b.fmul(a, a))
     b.ret(b.fadd(total, result))
     return f
-
-
-# ---- addresses -------------------------------------------------------------------------------------------------------
-def capsule_address(capsule) -> int:
-    """The function pointer in a Cython capsule."""
-    api = ctypes.pythonapi
-    name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
-    return pointer(capsule, name(capsule))
-
-
-@lru_cache
-def addresses() -> dict[str, int]:
-    """What compiled code calls outside the C library, by symbol."""
-    return {"myia.psi": capsule_address(cython_special.__pyx_capi__["__pyx_fuse_1psi"])}

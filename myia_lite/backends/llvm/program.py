@@ -14,7 +14,7 @@ import numpy as np
 
 from ...ir import INTS, Array, Graph, Never, Scalar, Tuple, reachable
 from .. import exception
-from . import jit, runtime
+from . import jit, outside, runtime
 from .context import Context
 from .layout import (
     DATA,
@@ -217,9 +217,8 @@ class Program:
         )
         with jit.LOCK:
             m = build(graph)
-            imports = dict(m.imports)
-            available = runtime.addresses()
-            imports.update((s, available[s]) for s in available if s in m.module.globals)
+            found = {s: outside.address(s) for s in m.module.globals}
+            imports = m.imports | {s: a for s, a in found.items() if a is not None}
             self._library = jit.link(optimised(m), imports, ["run"], graph.name)
         self._keep = m.keep
         self._errors = m.errors

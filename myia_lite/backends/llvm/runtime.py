@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 
-from . import jit, libm
+from . import jit
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
@@ -760,7 +760,7 @@ def addresses() -> dict[str, int]:
             _library = jit.link(
                 jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime"
             )
-        return {name: _library[name] for name in EXPORTS} | libm.addresses()
+        return {name: _library[name] for name in EXPORTS}
 
 
 def dispose(obj: int) -> None:

@@ -7,7 +7,9 @@ same parameter names, so that `inspect` checks a call as Python would.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import sys
 
 import numpy as np
 
@@ -74,6 +76,8 @@ def is_complex_dtype(v) -> bool:
 
 def lookup(obj):
     """The elaborator of a Python callable, or None."""
+    if "scipy.special" in sys.modules:  # it takes long to import: who does not use it does without
+        importlib.import_module(".special", __package__)
     try:
         return TABLE.get(obj)
     except TypeError:  # unhashable
