@@ -7,9 +7,10 @@ import numpy as np
 
 from myia_lite import jacrev, myia
 
-from .harness import Row, benchmark, check_equal, medians, peer
+from .harness import ARRAY, LONG, Row, benchmark, by_hand, check_equal, compare, medians, peer
+from .peers import in_jax
 
-SIZES = ((21, 500, 1000), (49, 7776, 31_843))  # cameras, points, observations
+SIZES = ((21, 500, 1000), (49, 7776, 31_843), (257, 65_132, 225_911))  # cameras, points, observations
 
 
 def rotated(r, x):
@@ -80,48 +81,64 @@ def inputs(n, m, p):
     return cameras, rng.standard_normal((m, 3)), rng.random(p), rng.random((p, 2))
 
 
-def in_jax(jax):
-    """The Jacobian for JAX: one observation's, mapped over all."""
-    jnp = jax.numpy
+def mapped(xp, vmap, jacrev, cross, camera_of, point_of):
+    """The Jacobian for tools that map one observation's over all."""
 
     def residual(camera, point, weight, feature):
         r, x = camera[:3], point - camera[3:6]
-        angle = jnp.sqrt(r @ r)
+        angle = xp.sqrt(r @ r)
         w = r / angle
-        p = x * jnp.cos(angle) + jnp.cross(w, x) * jnp.sin(angle) + w * (w @ x) * (1 - jnp.cos(angle))
+        p = x * xp.cos(angle) + cross(w, x) * xp.sin(angle) + w * (w @ x) * (1 - xp.cos(angle))
         uv = p[:2] / p[2]
         square = uv @ uv
         scale = camera[6] * (1.0 + camera[9] * square + camera[10] * square * square)
         return weight * (scale * uv + camera[7:9] - feature)
 
-    each = jax.vmap(jax.jacrev(residual, argnums=(0, 1, 2)))
+    each = vmap(jacrev(residual, argnums=(0, 1, 2)))
 
     def jacobian(cameras, points, weights, features):
-        at = jnp.arange(len(weights))
-        by_camera, by_point, by_weight = each(cameras[at % len(cameras)], points[at % len(points)], weights, features)
-        return jnp.concatenate([by_camera, by_point, by_weight[:, :, None]], axis=2), -2.0 * weights
+        by_camera, by_point, by_weight = each(cameras[camera_of], points[point_of], weights, features)
+        return xp.concatenate([by_camera, by_point, by_weight[:, :, None]], 2), -2.0 * weights
 
-    return jax.jit(jacobian)
+    return jacobian
+
+
+def by_torch(arguments, *places):
+    """The same by torch.func, or None."""
+    torch = peer("torch")
+    if torch is None:
+        return None
+    func, cross = torch.func, torch.linalg.cross
+    given = [torch.tensor(a) for a in arguments]
+    jacobian = mapped(torch, func.vmap, func.jacrev, cross, *map(torch.tensor, places))
+    return lambda: jacobian(*given)
 
 
 @benchmark
 def run():
     """Residuals and Jacobians by size."""
-    compiled, derived, jax = myia(objective), myia(jacobian), peer("jax")
-    for size in SIZES:
-        arguments = inputs(*size)
+    compiled, derived = myia(objective), myia(jacobian)
+    c = by_hand("ba", "jacobian", LONG, LONG, LONG, *[ARRAY] * 6)
+    for n, m, p in SIZES:
+        arguments = inputs(n, m, p)
         values, by_weights = derived(*arguments)
-        step = 1e-6 * np.ones(len(arguments[2]))
+        step = 1e-6 * np.ones(p)
         ahead, behind = (compiled(*arguments[:2], arguments[2] + s, arguments[3])[0] for s in (step, -step))
         check_equal(values[:, :, 14], (ahead - behind) / 2e-6, rtol=1e-6, what="slopes and difference quotients")
-        ours, theirs, call = 0.0, None, partial(derived, *arguments)
-        if jax is not None:
-            jax.config.update("jax_enable_x64", True)
-            jitted, there = in_jax(jax), jax.device_put(arguments)
-            check_equal((values, by_weights), jitted(*there), what="Jacobian and JAX")
-            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(*there)))
-        else:
-            (ours,) = medians(call)
-        yield Row(f"ba, {size[2]} observations: Jacobian", ours, "jax.jit", theirs, target=1.0)
+
+        def in_c(arguments=arguments, size=(n, m, p), like=(values, by_weights)):
+            out = tuple(np.empty_like(a) for a in like)
+            c(*size, *arguments, *out)
+            return out
+
+        places = np.arange(p) % n, np.arange(p) % m
+        make = lambda jax, at=places: mapped(jax.numpy, jax.vmap, jax.jacrev, jax.numpy.cross, *at)  # noqa: E731
+        peers = {
+            "C, by hand": c and in_c,
+            "jax.jit": in_jax(make, *arguments),
+            "PyTorch": by_torch(arguments, *places),
+        }
+        targets = {"C, by hand": 1.2, "jax.jit": 1.0, "PyTorch": 1.0}
+        yield from compare(f"ba, {p} observations: Jacobian", partial(derived, *arguments), peers, targets)
     (value,) = medians(partial(compiled, *arguments))
-    yield Row(f"ba, {size[2]} observations: residuals", value)
+    yield Row(f"ba, {p} observations: residuals", value)

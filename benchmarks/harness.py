@@ -84,7 +84,7 @@ def check_equal(ours, theirs, rtol: float = 1e-9, what: str = "results"):
         for a, b in zip(ours, theirs, strict=True):
             check_equal(a, b, rtol, what)
         return
-    a, b = np.asarray(ours), np.asarray(theirs)
+    a, b = np.asarray(ours), np.asarray(theirs.detach() if hasattr(theirs, "detach") else theirs)
     scale = max(1e-300, float(np.max(np.abs(b), initial=0.0)))
     assert a.shape == b.shape, f"{what}: shapes {a.shape} and {b.shape}"
     assert np.all(np.isfinite(a)), f"{what}: not finite"
@@ -109,6 +109,30 @@ def peer(name: str):
         return import_module(name)
     except ImportError:
         return None
+
+
+def compare(
+    what: str,
+    ours: Callable[[], object],
+    peers: dict[str, Callable[[], object] | None],
+    targets: dict[str, float] | float | None = None,
+    rtol: float = 1e-6,
+    rounds: int = 15,
+) -> Iterator[Row]:
+    """A row for each peer: the same derivative, in turn, once all results agree; None is a peer that is not installed.
+
+    `targets` bounds the ratio to each peer, or to all.  Without a peer at hand there is one row with our time.
+    """
+    result, calls = ours(), {name: call for name, call in peers.items() if call is not None}
+    for name, call in calls.items():
+        check_equal(result, call(), rtol, f"{what}: ours and {name}")
+    first, *rest = medians(ours, *calls.values(), rounds=rounds)
+    times = dict(zip(calls, rest, strict=True))
+    for name in peers:
+        target = targets.get(name) if isinstance(targets, dict) else targets
+        yield Row(what, first, name, times.get(name), target)
+    if not peers:
+        yield Row(what, first)
 
 
 def compile_c(source: str, *signatures: tuple[str, object, list], flags: tuple[str, ...] = ("-O2",)) -> tuple | None:
@@ -137,6 +161,15 @@ def compile_c(source: str, *signatures: tuple[str, object, list], flags: tuple[s
 
 
 FAST = ("-O3", "-march=native")  # for code that stands for the best a compiler makes of a derivative by hand
+ARRAY, LONG, DOUBLE = np.ctypeslib.ndpointer(np.float64, flags="C"), ctypes.c_long, ctypes.c_double
+INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C")
+
+
+def by_hand(program: str, name: str, *arguments):
+    """The function `name` of `by_hand/<program>.c`, a derivative written by hand; None where there is no C compiler."""
+    source = (Path(__file__).parent / "by_hand" / f"{program}.c").read_text()
+    functions = compile_c(source, (name, None, list(arguments)), flags=FAST)
+    return functions and functions[0]
 
 
 def check_direction(value: Callable, gradients: dict[int, np.ndarray], arguments: tuple, step=1e-6, rtol=1e-5):

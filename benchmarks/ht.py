@@ -7,7 +7,8 @@ import numpy as np
 
 from myia_lite import jacfwd, jvp, myia
 
-from .harness import Row, benchmark, check_direction, check_equal, medians
+from .harness import ARRAY, INTEGERS, LONG, benchmark, by_hand, check_direction, check_equal, compare, peer
+from .peers import in_jax
 
 BONES, VERTICES, SIZES = 22, 500, (100, 800)
 
@@ -112,10 +113,75 @@ def inputs(n):
     return theta, us, hand, triangles, rng.integers(0, VERTICES, n), points
 
 
+def for_tools(xp, jacfwd, theta, hand, correspondences, points):
+    """The Jacobian for tools that trace, and do without assignment."""
+    parents, base_relatives, inverse_base_absolutes, base_positions, weights = hand
+
+    def matrix(rows):
+        return xp.stack([xp.stack([v + 0.0 * theta[0] for v in row]) for row in rows])
+
+    def turned(x, z):
+        sx, cx, sz, cz = xp.sin(x), xp.cos(x), xp.sin(z), xp.cos(z)
+        return matrix([[cz, -cx * sz, sx * sz, 0], [sz, cx * cz, -sx * cz, 0], [0, sx, cx, 0], [0, 0, 0, 1]])
+
+    def errors(theta):
+        absolutes, out = [], 0.0
+        for b in range(BONES):
+            relative, finger, joint = base_relatives[b], (b - 2) // 4, (b - 2) % 4
+            if b >= 2 and joint == 0:
+                relative = relative @ turned(theta[6 + 4 * finger], theta[7 + 4 * finger])
+            elif b >= 2 and joint < 3:
+                relative = relative @ turned(theta[7 + 4 * finger + joint], 0.0 * theta[0])
+            absolutes.append(relative if parents[b] < 0 else absolutes[parents[b]] @ relative)
+            moved = base_positions @ (absolutes[b] @ inverse_base_absolutes[b]).T
+            out = out + weights[:, b, None] * moved[:, 0:3]
+        r = theta[0:3]
+        angle = xp.sqrt(r @ r)
+        x, y, z = r / angle
+        s, c = xp.sin(angle), xp.cos(angle)
+        d = 1 - c
+        rotation = matrix(
+            [
+                [x * x * d + c, x * y * d - z * s, x * z * d + y * s],
+                [x * y * d + z * s, y * y * d + c, y * z * d - x * s],
+                [x * z * d - y * s, y * z * d + x * s, z * z * d + c],
+            ]
+        )
+        return points - (out @ rotation.T + theta[3:6])[correspondences]
+
+    return jacfwd(errors)(theta).reshape(-1, len(theta))
+
+
+def by_jax(hand):
+    """The Jacobian for JAX; the bones' parents and the choice of mirroring are not traced."""
+    parents, _, _, _, _, _ = hand
+
+    def make(jax):
+        def jacobian(theta, arrays, correspondences, points):
+            return for_tools(jax.numpy, jax.jacfwd, theta, (parents, *arrays), correspondences, points)
+
+        return jacobian
+
+    return make
+
+
+def by_torch(theta, hand, correspondences, points):
+    """The Jacobian by torch.func, or None."""
+    torch = peer("torch")
+    if torch is None:
+        return None
+    theta, correspondences, points = map(torch.tensor, (theta, correspondences, points))
+    hand = hand[0], *map(torch.tensor, hand[1:5])
+    return lambda: for_tools(torch, torch.func.jacfwd, theta, hand, correspondences, points)
+
+
 @benchmark
 def run():
     """Jacobians by size, with and without the places on triangles."""
     value, derived, on_triangles = myia(errors), myia(jacobian), myia(jacobian_on_triangles)
+    given = ARRAY, INTEGERS, *[ARRAY] * 4
+    c = by_hand("ht", "jacobian", LONG, LONG, LONG, *given, INTEGERS, ARRAY)
+    c_on_triangles = by_hand("ht", "jacobian_on_triangles", LONG, LONG, LONG, ARRAY, *given, INTEGERS, INTEGERS, ARRAY)
     for n in SIZES:
         theta, us, hand, triangles, correspondences, points = inputs(n)
         arguments = theta, hand, correspondences, points
@@ -126,7 +192,24 @@ def run():
         ahead, behind = (errors_on_triangles(theta, us + s, hand, triangles, *arguments[2:]) for s in (1e-6, -1e-6))
         quotients = (ahead - behind).ravel() / 2e-6
         check_equal(complete[:, :2].sum(axis=1), quotients, rtol=1e-6, what="own slopes and quotients")
-        (seconds,) = medians(partial(derived, *arguments), rounds=7)
-        yield Row(f"ht, {n} points: Jacobian", seconds)
-        (seconds,) = medians(partial(on_triangles, theta, us, hand, triangles, correspondences, points), rounds=7)
-        yield Row(f"ht, {n} points on triangles: Jacobian", seconds)
+
+        def in_c(theta=theta, hand=hand, at=correspondences):
+            out = np.empty((3 * len(at), 26))
+            c(BONES, VERTICES, len(at), theta, *hand[:5], at, out)
+            return out
+
+        def in_c_on_triangles(theta=theta, us=us, hand=hand, triangles=triangles, at=correspondences):
+            out = np.empty((3 * len(at), 28))
+            c_on_triangles(BONES, VERTICES, len(at), theta, us, *hand[:5], triangles, at, out)
+            return out
+
+        targets = {"C, by hand": 1.2, "jax.jit": 1.0, "PyTorch": 1.0}
+        peers = {
+            "C, by hand": c and in_c,
+            "jax.jit": in_jax(by_jax(hand), theta, hand[1:5], correspondences, points),
+            "PyTorch": by_torch(*arguments),
+        }
+        yield from compare(f"ht, {n} points: Jacobian", partial(derived, *arguments), peers, targets, rounds=7)
+        call = partial(on_triangles, theta, us, hand, triangles, correspondences, points)
+        peers = {"C, by hand": c_on_triangles and in_c_on_triangles}
+        yield from compare(f"ht, {n} points on triangles: Jacobian", call, peers, targets, rounds=7)

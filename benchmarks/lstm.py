@@ -6,9 +6,10 @@ import numpy as np
 
 from myia_lite import grad, myia
 
-from .harness import Row, benchmark, check_direction, check_equal, first_call, medians, peer
+from .harness import ARRAY, LONG, Row, benchmark, by_hand, check_direction, compare, first_call
+from .peers import in_autograd, in_jax, in_torch
 
-LAYERS, WIDTH, LENGTHS = 2, 14, (64, 1024)
+LAYERS, WIDTH, LENGTHS = 2, 14, (64, 1024, 4096)
 
 
 def sigmoid(x):
@@ -51,7 +52,27 @@ def inputs(length):
     return main, extra, 0.3 * rng.standard_normal((2 * LAYERS, WIDTH)), rng.random((length, WIDTH))
 
 
-def in_jax(jax):
+def in_loops(xp, main, extra, state, sequence):
+    """The same for tools whose loops are Python's and whose arrays cannot be written to."""
+    layers, width = main.shape[0] // 2, extra.shape[1]
+    rows, total = [state[k] for k in range(2 * layers)], 0.0
+    for t in range(len(sequence) - 1):
+        x = sequence[t] * extra[0]
+        for k in range(layers):
+            blocks = [slice(width * b, width * (b + 1)) for b in range(4)]
+            weight, bias, hidden, cell = main[2 * k], main[2 * k + 1], rows[2 * k], rows[2 * k + 1]
+            forget, into = (1 / (1 + xp.exp(-(x * weight[b] + bias[b]))) for b in blocks[:2])
+            out = 1 / (1 + xp.exp(-(hidden * weight[blocks[2]] + bias[blocks[2]])))
+            change = xp.tanh(hidden * weight[blocks[3]] + bias[blocks[3]])
+            cell = cell * forget + out * change
+            x = into * xp.tanh(cell)
+            rows[2 * k], rows[2 * k + 1] = x, cell
+        y = x * extra[1] + extra[2]
+        total = total + xp.sum(sequence[t + 1] * (y - xp.log(2 + xp.sum(xp.exp(y)))))
+    return -total / (width * (len(sequence) - 1))
+
+
+def by_scan(jax):
     """The gradient for JAX, with a scan over time."""
     jnp, n = jax.numpy, WIDTH
 
@@ -76,26 +97,29 @@ def in_jax(jax):
         _, terms = jax.lax.scan(step, state, (sequence[:-1], sequence[1:]))
         return -jnp.sum(terms) / (WIDTH * (len(sequence) - 1))
 
-    return jax.jit(jax.grad(value, argnums=(0, 1)))
+    return jax.grad(value, argnums=(0, 1))
 
 
 @benchmark
 def run():
     """Gradients by length of the sequence, and the time of compilation."""
-    value, derived, jax = myia(lstm), grad(lstm, argnums=(0, 1)), peer("jax")
+    value, derived = myia(lstm), grad(lstm, argnums=(0, 1))
+    c = by_hand("lstm", "gradient", LONG, LONG, LONG, *[ARRAY] * 6)
     for length in LENGTHS:
         arguments = inputs(length)
-        gradients = derived(*arguments)
-        check_direction(value, dict(enumerate(gradients)), arguments)
-        ours, theirs, call = 0.0, None, partial(derived, *arguments)
-        if jax is not None:
-            jax.config.update("jax_enable_x64", True)
-            jitted, there = in_jax(jax), jax.device_put(arguments)
-            check_equal(gradients, jitted(*there), rtol=1e-8, what="gradient and JAX")
-            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(*there)))
-        else:
-            (ours,) = medians(call)
-        yield Row(f"lstm, {length} elements: gradient", ours, "jax.jit", theirs, target=1.0)
+        check_direction(value, dict(enumerate(derived(*arguments))), arguments)
+
+        def in_c(arguments=arguments):
+            out = np.empty_like(arguments[0]), np.empty_like(arguments[1])
+            c(LAYERS, WIDTH, len(arguments[3]), *arguments, *out)
+            return out
+
+        peers = {"C, by hand": c and in_c, "jax.jit": in_jax(by_scan, *arguments)}
+        if length == LENGTHS[0]:  # seconds a call beyond
+            peers |= {"PyTorch": in_torch(in_loops, (0, 1), *arguments)}
+            peers |= {"autograd": in_autograd(in_loops, (0, 1), *arguments)}
+        targets = dict.fromkeys(peers, 1.0) | {"C, by hand": 1.2}
+        yield from compare(f"lstm, {length} elements: gradient", partial(derived, *arguments), peers, targets)
     arguments = inputs(LENGTHS[0])
     compiling = first_call(lambda: lambda: grad(myia(lstm), argnums=(0, 1))(*arguments))
     yield Row("lstm: first call of the gradient, with compilation", compiling)

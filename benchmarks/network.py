@@ -1,4 +1,4 @@
-"""A training step of the 64-128-10 network of the digits example, batch 64, float32, against jax.jit."""
+"""A training step of the 64-128-10 network of the digits example, batch 64, float32."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from myia_lite import myia, value_and_grad
 
-from .harness import Row, benchmark, check_equal, first_call, medians, peer, seconds_of
+from .harness import Row, benchmark, compare, first_call, peer, seconds_of
 
 
 class Params(NamedTuple):
@@ -46,7 +46,22 @@ def in_jax(jax):
         loss, g = jax.value_and_grad(cost)(p, x, label)
         return loss, Params(p.w1 - rate * g.w1, p.b1 - rate * g.b1, p.w2 - rate * g.w2, p.b2 - rate * g.b2)
 
-    return lambda: jax.jit(step)
+    return jax.jit(step)
+
+
+def in_torch(torch, p, x, label, rate):
+    """The same step for PyTorch, with its own loss and its fused optimiser's arithmetic."""
+    wrt = [torch.tensor(w).requires_grad_() for w in p]
+    x, label = torch.tensor(x), torch.tensor(label)
+
+    def step():
+        w1, b1, w2, b2 = wrt
+        loss = torch.nn.functional.cross_entropy(torch.tanh(x @ w1 + b1) @ w2 + b2, label)
+        gradients = torch.autograd.grad(loss, wrt)
+        with torch.no_grad():
+            return loss, *(w - rate * g for w, g in zip(wrt, gradients, strict=True))
+
+    return step
 
 
 def inputs():
@@ -64,23 +79,25 @@ def inputs():
 def run():
     """Time of a step, and of the first call, which compiles."""
     p, x, label = inputs()
-    compiled = myia(step)
-    result = compiled(p, x, label, 0.1)
-    theirs = compile_theirs = None
-    jax = peer("jax")
+    compiled, jax, torch = myia(step), peer("jax"), peer("torch")
+    by_jax = by_torch = compile_theirs = None
     if jax is not None:
-        make = in_jax(jax)
-        jitted = make()
-        on_device = jax.device_put((p, x, label))
-        expected = jitted(*on_device, 0.1)
-        check_equal((result[0], *result[1]), (expected[0], *expected[1]), rtol=1e-4, what="the step and JAX")
-        ours, theirs = medians(
-            lambda: compiled(p, x, label, 0.1), lambda: jax.block_until_ready(jitted(*on_device, 0.1)), rounds=31
-        )
-        compile_theirs = seconds_of(lambda: jax.block_until_ready(in_jax(jax)()(*on_device, 0.1)))
-    else:
-        (ours,) = medians(lambda: compiled(p, x, label, 0.1), rounds=31)
-    yield Row("network 64-128-10, batch 64, float32: training step", ours, "jax.jit", theirs, target=1.5)
+        jitted, on_device = in_jax(jax), jax.device_put((p, x, label))
+
+        def by_jax():
+            loss, new = jax.block_until_ready(jitted(*on_device, 0.1))
+            return loss, *new
+
+        compile_theirs = seconds_of(lambda: jax.block_until_ready(in_jax(jax)(*on_device, 0.1)))
+    if torch is not None:
+        by_torch = in_torch(torch, p, x, label, 0.1)
+
+    def ours():
+        loss, new = compiled(p, x, label, 0.1)
+        return loss, *new
+
+    what = "network 64-128-10, batch 64, float32: training step"
+    yield from compare(what, ours, {"jax.jit": by_jax, "PyTorch": by_torch}, 1.0, rtol=1e-4, rounds=31)
     compiling = first_call(lambda: lambda: myia(step)(p, x, label, 0.1))
     yield Row("network: first call, with compilation", compiling, target=1.5)
     yield Row("network: first call, with compilation", compiling, "jax.jit", compile_theirs)

@@ -6,7 +6,8 @@ import numpy as np
 
 from myia_lite import grad, myia
 
-from .harness import Row, benchmark, check_direction, check_equal, medians, peer
+from .harness import ARRAY, LONG, benchmark, by_hand, check_direction, check_equal, compare
+from .peers import in_jax, in_torch
 
 SIZES, STEPS = (1000, 10_000, 100_000), 10
 
@@ -20,8 +21,8 @@ def slope(x, y):
     return dy
 
 
-def ode(x, s):
-    """The last component at t = 2, after s steps from y(0) = 0."""
+def states(x, s):
+    """All components at t = 2, after s steps from y(0) = 0."""
     y = np.zeros(len(x))
     h = 2.0 / s
     for _ in range(s):
@@ -30,45 +31,54 @@ def ode(x, s):
         k3 = slope(x, y + h / 2 * k2)
         k4 = slope(x, y + h * k3)
         y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return y
+
+
+def ode(x, s):
+    """The last component."""
+    return states(x, s)[len(x) - 1]
+
+
+def in_arrays(xp, x, s=STEPS):
+    """The same for tools that want whole arrays."""
+
+    def slope(y):
+        return x * xp.concatenate([0.0 * x[:1] + 1.0, y[:-1]])
+
+    y, h = 0.0 * x, 2.0 / s
+    for _ in range(s):
+        k1 = slope(y)
+        k2 = slope(y + h / 2 * k1)
+        k3 = slope(y + h / 2 * k2)
+        k4 = slope(y + h * k3)
+        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return y[len(x) - 1]
-
-
-def in_jax(jax, s):
-    """The gradient for JAX, whole arrays at once, the steps unrolled."""
-    jnp = jax.numpy
-
-    def slope(x, y):
-        return x * jnp.concatenate([jnp.ones(1), y[:-1]])
-
-    def value(x):
-        y, h = jnp.zeros(len(x)), 2.0 / s
-        for _ in range(s):
-            k1 = slope(x, y)
-            k2 = slope(x, y + h / 2 * k1)
-            k3 = slope(x, y + h / 2 * k2)
-            k4 = slope(x, y + h * k3)
-            y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return y[len(x) - 1]
-
-    return jax.jit(jax.grad(value))
 
 
 @benchmark
 def run():
     """Gradients by size.  Those of many components underflow to zero, so a few are checked, too."""
     rng = np.random.default_rng(0)
-    value, derived, jax = myia(ode), grad(ode), peer("jax")
+    derived, c = grad(ode), by_hand("ode", "gradient", ARRAY, LONG, LONG, ARRAY)
+
+    def in_c(x):
+        x_bar = np.empty(len(x))
+        c(x, len(x), STEPS, x_bar)
+        return x_bar
+
+    def peers(x):
+        return {
+            "C, by hand": c and partial(in_c, x),
+            "jax.jit": in_jax(lambda jax: jax.grad(partial(in_arrays, jax.numpy)), x),
+            "PyTorch": in_torch(in_arrays, (0,), x),
+        }
+
     few = 0.5 + rng.random(6)
-    check_direction(value, {0: derived(few, STEPS)}, (few, STEPS))
+    check_direction(myia(ode), {0: derived(few, STEPS)}, (few, STEPS))
+    for name, call in peers(few).items():
+        if call is not None:
+            check_equal(derived(few, STEPS), call(), what=f"gradient and {name}")
     for n in SIZES:
         x = 0.5 + rng.random(n)
-        ours, theirs, call = 0.0, None, partial(derived, x, STEPS)
-        if jax is not None:
-            jax.config.update("jax_enable_x64", True)
-            jitted, there = in_jax(jax, STEPS), jax.device_put(x)
-            check_equal(derived(few, STEPS), jitted(few), what="gradient and JAX")
-            check_equal(call(), jitted(there), what="gradient and JAX")
-            ours, theirs = medians(call, lambda jitted=jitted, there=there: jax.block_until_ready(jitted(there)))
-        else:
-            (ours,) = medians(call)
-        yield Row(f"ode, n = {n}: gradient", ours, "jax.jit", theirs, target=1.0)
+        targets = {"C, by hand": 1.2, "jax.jit": 1.0, "PyTorch": 1.0}
+        yield from compare(f"ode, n = {n}: gradient", partial(derived, x, STEPS), peers(x), targets)
