@@ -180,6 +180,11 @@ SAMPLES = {
     "reduce_all": [sample(X1 > 0, axes=(0,)), sample(X2 > 0, axes=(1,))],
     "argmax": [sample(X1, axis=0), sample(X2, axis=0), sample(I([1, 3, 3]), axis=0)],
     "argmin": [sample(X1, axis=0), sample(X2, axis=1)],
+    "argsort": [
+        *(sample(I(x)) for x in ([2, 1, 2, 0], [True, False, True], [0.0, np.nan, -0.0, -np.inf, np.inf, -1.0])),
+        *(sample(x) for x in (X1, X1.astype("f4"), X3, X1[:0], X2[:0], np.floor(4 * RNG.normal(size=(2, 70))))),
+        sample(RNG.integers(-9, 9, 50).astype("i4")),
+    ],
     "cumsum": [
         sample(X1, axis=0, reverse=False),
         sample(X2, axis=1, reverse=True),

@@ -579,10 +579,22 @@ def test_views_are_marked():
     "f",
     [
         lambda x: np.sum(x, out=x),
-        lambda x: np.sort(x) if False else np.reshape(x, (4, 3), order="F"),
-        lambda x: call(np.where, x),
+        lambda x: np.reshape(x, (4, 3), order="F"),
+        lambda x: call(np.where, x, 1.0),
         lambda x: call(min, x),
-        lambda x: call(sorted, (x[0, 0], x[0, 1])),
+        lambda x: call(sorted, x),
+        lambda x: x.sort(),
+        lambda x: call(np.sort, x[0, 0]),
+        lambda x: call(np.sort, x, kind="bogo"),
+        lambda x: call(np.sort, x, order="name"),
+        lambda x: call(np.unique, x, axis=0),
+        lambda x: call(np.median, x[:0]),
+        lambda x: call(np.quantile, x, (0.1, 0.9)),
+        lambda x: call(np.quantile, x, 0.5, method="nearest"),
+        lambda x: call(np.searchsorted, x, 1.0),
+        lambda x: call(np.searchsorted, x[0], 1.0, side="middle"),
+        lambda x: call(np.nonzero, 1.0),
+        lambda x: call(np.compress, x > 0, x),
         lambda x: call(np.zeros, 3, dtype=np.float16),
         lambda x: x.astype(np.clongdouble),
         lambda x: call(np.array, ["a"]),
@@ -600,5 +612,5 @@ def test_refusals_are_errors_with_a_remedy(f):
 
 
 def test_suggestions():
-    assert "sort" in library.suggest(np.sort)
+    assert "np.sort" in library.suggest(np.partition)
     assert library.suggest(object())

@@ -474,10 +474,16 @@ def test_masks():
         check(lambda x, m: written(x, m, 0.5), M, mask, unknown=True)
     check(lambda x, m, v: written(x, m, v), M, V > 0, W)
     check(lambda x, m: written(x, m, 1), M, W > 0)
-    with pytest.raises(MyiaTypeError, match="where"):
-        through(lambda x, m: x[m], M, M > 0)
-    with pytest.raises(MyiaTypeError, match="where"):
-        through(lambda x, m, v: written(x, m, v), V, V > 0, V[:2])
+    check(lambda x, m, v: written(x, m, v), V, V > 0, V[V > 0] * 2)
+    for mask in (M > 0, M > 9, V > 0):
+        check(lambda x, m: x[m], M, mask)
+        check(lambda x, m: x[m], M, mask, unknown=True)
+    with pytest.raises(MyiaIndexError, match="boolean index did not match"):
+        through(lambda x, m: x[m], M, M[:, :1] > 0)
+    with pytest.raises(ValueError, match="could not broadcast"):
+        through(lambda x, m, v: written(x, m, v), V, V > 0, V[:0])
+    with pytest.raises(MyiaTypeError, match="a bool"):
+        through(lambda x: x[True], M)
 
 
 def test_inplace():

@@ -580,6 +580,14 @@ argmax = define(
 argmin = define(
     "argmin", _arg_type, "argmin[axis](x)", value=lambda x, axis: np.argmin(x, axis), zero_derivative="integer result"
 )
+# What sorts is this, and then a gather: the one has no derivative, the other is linear.
+argsort = define(
+    "argsort",
+    lambda types, attrs, graphs: with_dtype(array(types[0]), "i64"),
+    "argsort(x): the indexes that put the last axis in ascending order; NaN comes last, equal elements stay in order",
+    value=lambda x: np.argsort(x, -1, kind="stable"),
+    zero_derivative="integer result",
+)
 
 
 def _cumsum(x, axis, reverse):

@@ -18,6 +18,7 @@ from . import (
     numbers,
     reductions,
     shapes,
+    sorting,
     structures,
 )
 from .table import PROGRAMS, Program

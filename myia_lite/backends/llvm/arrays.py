@@ -7,7 +7,7 @@ Loops are emitted at `ctx.b`, which stands behind them afterwards.
 from __future__ import annotations
 
 from ...ir import Apply, Array, shape_of
-from . import blas
+from . import blas, sorting
 from .expressions import FIRST, Affine, Kernel, Point, as_value, element_pointer, known, plus, times
 from .fusion import Plan, plan
 from .layout import ArrayValue, element, i64
@@ -335,6 +335,7 @@ RULES = {
     **{f"reduce_{k}": _reduction(k) for k in ("sum", "prod", "max", "min", "any", "all")},
     "argmax": _arg_extremum(">"),
     "argmin": _arg_extremum("<"),
+    "argsort": sorting.argsort,
     "cumsum": _cumsum,
     "recurrence": _recurrence,
     "matmul": blas.matmul,

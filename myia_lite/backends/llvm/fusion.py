@@ -64,8 +64,9 @@ def plan(graph: Graph) -> Plan:
         )
         if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node)):
             continue
-        block = any(c in blocks or (c.op.name == "matmul" and c not in out.inlined) for c, _ in consumers)
-        block = block and not swaps_last_two(node)
+        block = any(c in blocks for c, _ in consumers)
+        if not swaps_last_two(node):  # which a matrix product does on its own, but no part of an array
+            block = block or any(c.op.name == "matmul" and c not in out.inlined for c, _ in consumers)
         if block and not in_one_piece(node):
             continue
         into = frozenset().union(*(roots[c] for c, _ in consumers))
@@ -130,7 +131,7 @@ def _asks(consumer: Apply, k: int, node: Apply, inlined: bool, uses) -> bool:
         return False
     if consumer.op.elementwise:
         return isinstance(consumer.type, Array)
-    if name in INDEXING or name in REDUCTIONS or name in ("cumsum", "elem"):
+    if name in INDEXING or name in REDUCTIONS or name in ("cumsum", "argsort", "elem"):
         return k == 0
     if name == "concat":
         return True

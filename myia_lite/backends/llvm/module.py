@@ -20,6 +20,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_end": (I64, [PTR]),
     "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
+    "rt_argsort": (VOID, [PTR, PTR, PTR, PTR, I64]),
 }
 COUNTING = ("retain", "release", "unref")
 OBJECTS = 4096  # pointers below are null or records without fields: nothing to count

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 
-from . import jit
+from . import jit, sorting
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
@@ -745,6 +745,7 @@ EXPORTS = (
     "rt_detach",
     "rt_end",
     "rt_recursive",
+    "rt_argsort",
     "rt_dispose",
     "rt_capsule_dispose",
 )
@@ -758,7 +759,7 @@ def addresses() -> dict[str, int]:
         if _library is None:
             get_pointer = ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p).value
             _library = jit.link(
-                jit.optimise(jit.parse(TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime"
+                jit.optimise(jit.parse(TEXT + sorting.TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime"
             )
         return {name: _library[name] for name in EXPORTS}
 

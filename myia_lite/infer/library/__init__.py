@@ -4,7 +4,7 @@ Everything that differs between Python's numbers and NumPy's is decided here: ch
 placing of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy.
 """
 
-from . import complex_functions, complexes, integers, joining, math, products, reductions, shapes
+from . import complex_functions, complexes, integers, joining, math, products, reductions, shapes, sorting
 from .attributes import attribute
 from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
@@ -34,6 +34,7 @@ __all__ = [
     "reductions",
     "setitem",
     "shapes",
+    "sorting",
     "suggest",
     "truth",
     "unary",

@@ -19,6 +19,7 @@ from .creation import range_count
 from .dtypes import cast, is_array, is_integer, leaf_of, truncated
 from .reductions import every, normalised
 from .registry import absent, describe, elaborates, fixed, is_fixed, require
+from .selecting import along, check_size, hits, to_front
 from .shapes import view
 from .sizes import (
     attribute,
@@ -70,7 +71,7 @@ def entries(index) -> tuple:
 def plan(ctx, x, index) -> Plan:
     sizes = shape(ctx, x)
     parts = [_entry(ctx, e) for e in entries(index)]
-    consuming = sum(p is not None and p is not Ellipsis for p in parts)
+    consuming = sum(_axes(p) for p in parts)
     if consuming > len(sizes):
         message = f"too many indices for array: array is {len(sizes)}-dimensional, but {consuming} were indexed"
         ctx.error(message, "index with fewer", cls=MyiaIndexError)
@@ -89,9 +90,27 @@ def plan(ctx, x, index) -> Plan:
                 out.layout.append(None)
                 continue
             k = len(out.axes)
-            out.axes.append(_axis(ctx, q, k, sizes[k]))
-            out.layout.append(k)
+            if isinstance(q, _Mask):
+                for j, line in enumerate(q.lines):
+                    check_size(ctx, q.node, x.node, k + j, j)
+                    out.axes.append(Axis(length=sizes[k + j], kind="array", index=line))
+            else:
+                out.axes.append(_axis(ctx, q, k, sizes[k]))
+            out.layout += range(k, len(out.axes))
     return out
+
+
+def _axes(part) -> int:
+    """How many axes of the array an entry of its index is about."""
+    return 0 if part is None or part is Ellipsis else len(part.lines) if isinstance(part, _Mask) else 1
+
+
+@dataclass
+class _Mask:
+    """An array of bools, which stands for the index arrays of its true elements."""
+
+    node: Any
+    lines: list
 
 
 @dataclass
@@ -117,8 +136,10 @@ def _entry(ctx, e):
             cls=MyiaIndexError,
         )
     dtype = e.type.dtype
+    if dtype == "bool" and is_array(e):
+        return _Mask(e.node, hits(ctx, e.node))
     if dtype == "bool":
-        ctx.error("an index of bools selects a number of elements that depends on values", "use np.where(mask, x, y)")
+        ctx.error("an index that is a bool", "index with an int, or with an array of bools")
     if dtype not in INTS:
         ctx.error(
             f"arrays used as indices must be of integer type, not {describe(e)}",
@@ -253,17 +274,10 @@ def _line(ctx, s, n):
     return ctx.emit(E.add, ctx.emit(E.mul, iota(ctx, count), step), start)
 
 
-def _to_front(rank, axis):
-    """The order of axes with one before the others, and its inverse."""
-    order = (axis, *(k for k in range(rank) if k != axis))
-    return order, tuple(sorted(range(rank), key=order.__getitem__))
-
-
 def _picked(ctx, node, lines):
     """`node` with the places `lines` of some of its axes only."""
     for axis, line in lines.items():
-        order, inverse = _to_front(len(shape(ctx, node)), axis)
-        node = transpose(ctx, ctx.emit(A.gather, transpose(ctx, node, order), line), inverse)
+        node = along(ctx, node, line, axis)
     return node
 
 
@@ -273,7 +287,7 @@ def _replaced(ctx, node, part, lines):
         return part
     (axis, line), *rest = lines.items()
     inner = _replaced(ctx, _picked(ctx, node, {axis: line}), part, dict(rest)) if rest else part
-    order, inverse = _to_front(len(shape(ctx, node)), axis)
+    order, inverse = to_front(len(shape(ctx, node)), axis)
     out = ctx.emit(A.scatter_set, transpose(ctx, node, order), transpose(ctx, inner, order), line)
     return transpose(ctx, out, inverse)
 
@@ -381,8 +395,8 @@ def row(ctx, x, k) -> Leaf:
 def write(ctx, x, index, value) -> Leaf:
     """x after x[index] = value."""
     masked = _mask(ctx, x, index)
-    if masked is not None:
-        return _write_masked(ctx, x, masked, leaf_of(ctx, value))
+    if masked is not None and len(shape(ctx, value := leaf_of(ctx, value))) <= len(shape(ctx, x)) - masked.type.rank:
+        return _write_masked(ctx, x, masked, value)
     stepped = _stepped(index)
     if stepped:
         lines, index = _lines(ctx, x, index, stepped)
@@ -469,21 +483,9 @@ def _write_masked(ctx, x, mask, value) -> Leaf:
             "use a mask of the array's shape",
             cls=MyiaIndexError,
         )
-    for k, (m, n) in enumerate(zip(own, sizes, strict=False)):
-        message = (
-            f"boolean index did not match indexed array along axis {k}; size of axis is {{0}} "
-            "but size of corresponding boolean axis is {1}"
-        )
-        fits = same(ctx, m, n)
-        if fits is False:
-            ctx.error(message.format(n, m), "use a mask of the array's shape", cls=MyiaIndexError)
-        require(ctx, "IndexError", message, fits, node_of(ctx, n), node_of(ctx, m))
+    for k in range(len(own)):
+        check_size(ctx, mask.node, x.node, k)
     rest = sizes[len(own) :]
-    if len(shape(ctx, value)) > len(rest):
-        ctx.error(
-            "a mask assigned an array of as many elements as it selects",
-            "use np.where(mask, values, array), with values of the array's shape",
-        )
     node = _to(ctx, _assigned(ctx, value, x.type.dtype), rest)
     chosen = spread(ctx, mask.node, sizes, tuple(range(len(own))))
     if isinstance(node.type, Array):

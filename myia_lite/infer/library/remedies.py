@@ -10,11 +10,9 @@ import numpy as np
 from .registry import TABLE
 
 REMEDIES = {
-    np.sort: "sort outside, and pass the sorted array",
-    np.argsort: "sort outside, and pass the order as an integer array",
-    np.nonzero: "use np.where(mask, x, y): the number of hits depends on values",
-    np.unique: "call it outside: the size of its result depends on values",
-    np.median: "call it outside",
+    np.partition: "use np.sort",
+    np.argpartition: "use np.argsort",
+    np.lexsort: "sort by one key after the other with np.argsort, the last key first",
     np.linalg.solve: "call it outside",
     np.linalg.inv: "call it outside",
     np.vectorize: "write the loop, or use array operations",
@@ -25,7 +23,6 @@ REMEDIES = {
     print: "return the value, and print it outside",
     open: "do it outside",
     input: "do it outside",
-    sorted: "sort outside",
     filter: "use a loop with if",
     set: "use a tuple or a list",
 }

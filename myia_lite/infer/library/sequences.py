@@ -27,7 +27,7 @@ from ..values import (
 )
 from . import numbers, ufuncs
 from .creation import range_count
-from .dtypes import class_of, convert, is_array, is_scalar, join_numbers
+from .dtypes import class_of, convert, is_array, is_scalar, join_numbers, leaf_of
 from .indexing import row
 from .integers import integer, power_modulo
 from .operators import binary, chosen, compare, node_of_fact, truth
@@ -294,13 +294,40 @@ def all_(ctx, iterable, /):
 
 @elaborates(sorted)
 def sorted_(ctx, iterable, /, *, key=None, reverse=False):
-    if not absent(key) or not is_fixed(iterable):
-        ctx.error("sorted() of values known at run time", "compare and swap in a loop")
+    """A list of as many items; among floats, NaN comes last."""
     whole = items(ctx, iterable, "sorted()")
-    order = sorted(
-        range(len(whole)), key=lambda k: fixed(ctx, whole[k], "an item"), reverse=bool(fixed(ctx, reverse, "reverse"))
-    )
-    return Sequence(tuple(whole[k] for k in order), list)
+    keys = whole if absent(key) else [ctx.call(key, [x]) for x in whole]
+    down = bool(fixed(ctx, reverse, "reverse"))
+    if all(map(is_fixed, keys)):
+        known = [fixed(ctx, k, "a key") for k in keys]
+        try:
+            order = sorted(range(len(whole)), key=known.__getitem__, reverse=down)
+        except TypeError as error:
+            ctx.error(str(error), "sort items of one type")
+        return Sequence(tuple(whole[k] for k in order), list)
+    for k in keys:
+        if not is_scalar(k):
+            ctx.error(f"sorted() by keys of type '{describe(k)}'", "sort by a number: sorted(…, key=…)")
+    order = ctx.emit(A.argsort, _line(ctx, keys, down))
+    if down:  # from the back to the front, so that equal items keep their order: last items came first
+        order = ctx.emit(E.sub, len(whole) - 1, _backwards(ctx, order))
+    if all(is_scalar(x) and x.py == whole[0].py for x in whole):
+        line = ctx.emit(A.gather, _line(ctx, whole), order)
+        out = [ctx.leaf(ctx.emit(A.elem, line, node_of(ctx, k)), py=whole[0].py) for k in range(len(whole))]
+    else:
+        out = [chosen(ctx, whole, ctx.emit(A.elem, order, node_of(ctx, k))) for k in range(len(whole))]
+    return Sequence(tuple(out), list)
+
+
+def _line(ctx, numbers_, backwards=False):
+    """An array of scalars."""
+    node = leaf_of(ctx, Sequence(tuple(numbers_))).node
+    return _backwards(ctx, node) if backwards else node
+
+
+def _backwards(ctx, node):
+    n = node.type.shape[0]
+    return ctx.emit(A.slice, node, node_of(ctx, n - 1), steps=(-1,), shape=(n,))
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

@@ -147,6 +147,9 @@ def _traced(node, axis):
             node = next(x for x in node.args if isinstance(x.type, Array))
         elif node.op is A.transpose:
             node, axis = node.args[0], node.attrs["perm"][axis]
+        elif node.op is A.gather:
+            picked = node.args[1].type.rank
+            node, axis = (node.args[1], axis) if axis < picked else (node.args[0], axis - picked + len(node.args) - 1)
         else:
             break
     return node, axis

@@ -294,8 +294,12 @@ def clip(ctx, a, a_min=None, a_max=None, *, min=None, max=None):
 
 @elaborates(np.where)
 def where(ctx, condition, x=None, y=None, /):
+    if x is None and y is None:
+        from .selecting import nonzero
+
+        return nonzero(ctx, condition)
     if x is None or y is None:
-        ctx.error("np.where(condition) has a result whose shape depends on values", "use np.where(condition, x, y)")
+        ctx.error("either both or neither of x and y should be given", "use np.where(condition, x, y)")
     c, x, y = (leaf_of(ctx, v) for v in (condition, x, y))
     dtype = promoted(ctx, [x, y])
     nodes = [boolean(ctx, c.node), operand(ctx, x, dtype), operand(ctx, y, dtype)]

@@ -36,7 +36,7 @@ def _dim(x, axis):
     if op.name in REDUCTIONS:
         left = [k for k in range(x.args[0].type.rank) if k not in attrs["axes"]]
         return dim(x.args[0], axis=left[axis])
-    if op.name in ("cumsum", "recurrence"):
+    if op.name in ("cumsum", "recurrence", "argsort"):
         return dim(x.args[0], axis=axis)
 
 
