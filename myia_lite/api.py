@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import threading
 import types
 import warnings
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .adapter import adapter
+from .adapter import adapter, unchanged
 from .backends import expect_backend, get_backend
+from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
 from .ir import MyiaError, MyiaTypeError, MyiaValueError
 
@@ -25,19 +27,19 @@ if TYPE_CHECKING:  # what compiles is imported when something is compiled
     from .infer import Inferred
     from .opt import Log, Strategy
 
+LINKS = 8  # native entries that a call tries before it goes by way of Python
 STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
 ERROR_MODELS = ("python", "numpy")
 
 
-class MyiaFunction:
+class MyiaFunction(NativeCallable):
     """A Python function that is compiled at its first call, for each signature of its arguments.
 
     Made by `myia`, `grad` and `value_and_grad`. `__wrapped__` is the undecorated function; `compilations` counts the
     programs made so far; `ir` prints one. Calls are safe from several threads at once.
     """
 
-    # A slot: a call finds the native entry there without a frame of Python in between.
-    __slots__ = ("__call__", "__dict__", "__weakref__")
+    __slots__ = ("__dict__", "__weakref__")
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class MyiaFunction:
         self._function = function
         self._programs: dict[Any, _Program] = {}
         self._lock = threading.RLock()
-        self.__call__: Callable = self._dispatch
+        self.entry = self._dispatch
         functools.update_wrapper(self, function, updated=())
 
     def __get__(self, instance, owner=None):
@@ -74,11 +76,46 @@ class MyiaFunction:
 
     # ---- calls
     def _dispatch(self, *args, **keywords):
-        """The way for whatever the last program's own entry does not take."""
+        """The way for whatever the native entries do not take."""
+        if "out" in keywords and self._has_results_to_place:
+            return self._into(keywords.pop("out"), args, keywords)
         program = self._program(args, keywords)
-        made = program.prepare(self)
-        self.__call__ = program.entry or self._dispatch
-        return program.call(args, keywords) if made is None else made(*args, **keywords)
+        self._prepare(program)
+        return program.call(args, keywords)
+
+    def _into(self, out, args, keywords):
+        from .outputs import placed
+
+        program = self._program(args, keywords)
+        self._prepare(program)
+        return placed(program.inferred.result, out, lambda: program.call(args, keywords))
+
+    @functools.cached_property
+    def _has_results_to_place(self) -> bool:
+        """Does `out` mean memory for the results, the function having no parameter of that name?"""
+        code = getattr(python_function(self._function), "__code__", None)
+        if code is None:
+            return True
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return "out" not in names and not code.co_flags & inspect.CO_VARKEYWORDS
+
+    def _prepare(self, program: _Program) -> None:
+        """Make the native entry of a program at its second call: many are called but once."""
+        if program.calls >= 2:
+            return
+        with self._lock:
+            program.calls += 1
+            if program.calls == 2 and self.backend == "llvm":
+                program.enter(self.__name__)
+                self._chain()
+
+    def _chain(self) -> None:
+        """A call goes to the entry made last, and on to those before it until one takes it."""
+        entries = [p for p in self._programs.values() if p.entry is not None][: -LINKS - 1 : -1]
+        for p, following in zip(entries, [*(q.entry for q in entries[1:]), self._dispatch], strict=True):
+            p.otherwise[0] = following
+        if entries:
+            self.enter(entries[0].entry, get_backend("llvm").vectorcall())
 
     def _program(self, args, keywords) -> _Program:
         key = self._signature(args, keywords)
@@ -183,20 +220,19 @@ class _Program:
         graph = optimised(self.inferred.graph, owner.optimize)
         self.keywords = tuple(k for k, _ in keywords)
         self.run = get_backend(owner.backend).compile(graph)
-        self.current, always = still_current(self.inferred.dependencies)
-        self.watched = None if always else self.current
-        self.calls, self.entry = 0, None
+        self.watched = watched(self.inferred.dependencies)
+        self.layouts = [(a.dtype, a.shape) for a in self.inferred.captured]
+        self.calls, self.entry, self.otherwise = 0, None, []
 
-    def prepare(self, owner: MyiaFunction) -> Callable | None:
-        """Before a call: the native entry, where this is the second call; many programs are called but once."""
-        if self.calls >= 2:
-            return None
-        with owner._lock:
-            self.calls += 1
-            if self.calls != 2 or owner.backend != "llvm" or self.keywords:
-                return None
-            self.entry = with_room(adapter, self.run, self.inferred, self.watched, owner._dispatch, owner.__name__)
-            return self.entry
+    def current(self) -> bool:
+        """Is what the program took from outside still what it was?"""
+        captured = zip(self.inferred.captured, self.layouts, strict=True)
+        return unchanged(self.watched) and all((a.dtype, a.shape) == layout for a, layout in captured)
+
+    def enter(self, name: str) -> None:
+        """Make the native entry, where the signature has one."""
+        self.otherwise = [None]
+        self.entry = with_room(adapter, self.run, self.inferred, self.keywords, self.watched, self.otherwise, name)
 
     def call(self, args: tuple, keywords: dict, captured=None):
         """`captured`: what to take for the arrays from outside, instead of what they hold now."""
@@ -265,17 +301,10 @@ def apart(result, given):
     return result
 
 
-def still_current(dependencies) -> tuple[Callable[[], bool], bool]:
-    """(a test whether what the program took from outside is unchanged, is it trivially so).
-
-    Modules, builtins and NumPy's functions are taken for granted.
-    """
-    watched = [d for d in dependencies if not isinstance(d.value, (types.ModuleType, types.BuiltinFunctionType))]
-    watched = [d for d in watched if not _is_library(d.value)]
-    if not watched:
-        return (lambda: True), True
-    pairs = [(d.current, d.value) for d in watched]
-    return (lambda: all(current() is value for current, value in pairs)), False
+def watched(dependencies) -> list:
+    """What of this may change between calls: modules, builtins and NumPy's functions are taken for granted."""
+    found = [d for d in dependencies if not isinstance(d.value, (types.ModuleType, types.BuiltinFunctionType))]
+    return [d for d in found if not _is_library(d.value)]
 
 
 SETTLED = ("builtins", "math", "numpy", "scipy", "functools", "myia_lite")
@@ -317,13 +346,19 @@ def myia(
     one (up to rounding), raises what it would raise, or refuses with a `MyiaError` that points at the source line,
     before anything runs.
 
+    A call `f(x, out=a)` writes an array result into `a`, of its dtype and shape, and returns `a`; for a structure `out`
+    is one like it, with None in the place of what is to be made anew.  That saves the memory of a result, and its copy,
+    where `a` is C-contiguous and shares no memory with an argument.  After an error `a` may hold anything.  A parameter
+    of f named `out` is an argument as any other.
+
     backend: "llvm" (native code) or "interp" (the slow reference).
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
     after differentiations.
 
-    Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option.
+    Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option; at a call, either where
+    `out` does not fit the result.
 
     >>> from myia_lite import myia
     >>> @myia
@@ -335,6 +370,10 @@ def myia(
     ...     return steps
     >>> collatz(27)
     111
+    >>> import numpy as np
+    >>> a = np.zeros(3)
+    >>> myia(lambda x: x * 2.0)(np.arange(3.0), out=a) is a, a
+    (True, array([0., 2., 4.]))
     """
     if function is None:
         return functools.partial(myia, backend=backend, error_model=error_model, optimize=optimize)

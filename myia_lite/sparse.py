@@ -14,7 +14,8 @@ from scipy import sparse
 
 from .ad.colouring import jacobian_colouring, star_colouring
 from .ad.sparsity import Dependence, Tracked
-from .api import GradFunction, MyiaFunction, grad, still_current, transformed, with_room
+from .adapter import unchanged
+from .api import GradFunction, MyiaFunction, grad, transformed, watched, with_room
 from .backends import exception
 from .backends.interp.machine import execute, flat
 from .backends.interp.plan import Plan, as_value
@@ -251,8 +252,11 @@ class _Analysis:
                 "a sparse derivative of a function with complex results",
                 remedy="return the real and imaginary parts",
             )
-        self.current, _ = still_current(self.inferred.dependencies)
+        self.watched = watched(self.inferred.dependencies)
         self.last: dict[tuple[int, ...], Layout] = {}
+
+    def current(self) -> bool:
+        return unchanged(self.watched)
 
     def layout(self, args, tangents, wrt, prepare) -> Layout:
         of_args, of_tangents = self.inferred.arguments

@@ -660,7 +660,7 @@ def slow(*args, **keywords):
 
 def test_native_entry_takes_exactly_its_types():
     f = program("graph @f(%x: f64) -> f64 { %y: f64 = mul(%x, %x) return %y }")
-    g = llvm.native_entry(f, ["float"], "float", slow)
+    g = llvm.native_entry(f, ["float"], "float", [slow])
     assert g(3.0) == 9.0 and type(g(3.0)) is float
     assert g(3) == ("slow", (3,), {})
     assert g(x=2.0) == ("slow", (), {"x": 2.0})
@@ -676,7 +676,7 @@ graph @f(%x: f64, %n: i64, %b: bool, %a: f64[?,2], %s: f32) -> (f64, i64, bool, 
 
 def test_native_entry_of_all_kinds():
     kinds = ["float", "int", "bool", "array", "scalar"]
-    g = llvm.native_entry(program(ALL), kinds, tuple(kinds), slow)
+    g = llvm.native_entry(program(ALL), kinds, tuple(kinds), [slow])
     a, s = np.arange(6.0).reshape(3, 2), np.float32(1.5)
     for n in (-1, 2**63 - 1, -(2**63)):
         x, m, b, c, t = g(0.5, n, True, a, s)
@@ -706,19 +706,19 @@ def test_native_entry_of_all_kinds():
 
 def test_native_entry_raises():
     f = program(GUARD)
-    g = llvm.native_entry(f, ["int", "float", "bool", "int"], "int", slow)
+    g = llvm.native_entry(f, ["int", "float", "bool", "int"], "int", [slow])
     assert g(3, 1.0, True, 10) == 3
     with pytest.raises(ValueError, match=r"^-4 {} 2.50 True$"):
         g(-4, 2.5, True, 10)
     f = program("graph @f(%n: i64) -> f64[?] { %y: f64[?] = broadcast[shape=(None,), axes=()](3.0, %n) return %y }")
-    g = llvm.native_entry(f, ["int"], "array", slow)
+    g = llvm.native_entry(f, ["int"], "array", [slow])
     with pytest.raises(MemoryError):
         g(2**60)
 
 
 def test_native_entry_counts_references():
     kinds = ["float", "int", "bool", "array", "scalar"]
-    g = llvm.native_entry(program(ALL), kinds, tuple(kinds), slow)
+    g = llvm.native_entry(program(ALL), kinds, tuple(kinds), [slow])
     dtype, a, big = np.dtype(np.float64), np.ones((3, 2)), np.ones((50_000, 2))
     before = sys.getrefcount(dtype), sys.getrefcount(a)
     for _ in range(50):
@@ -729,12 +729,10 @@ def test_native_entry_counts_references():
 
 def test_signatures_without_native_form():
     f = program("graph @f(%x: f32) -> f32 { return %x }")
-    assert llvm.native_entry(f, ["float"], "float", slow) is None
-    assert llvm.native_entry(f, ["scalar"], "scalar", slow)(np.float32(2)) == 2
-    assert (
-        llvm.native_entry(program("graph @f(%x: f64) -> () { %r: () = tuple() return %r }"), ["float"], None, slow)(1.0)
-        is None
-    )
+    assert llvm.native_entry(f, ["float"], "float", [slow]) is None
+    assert llvm.native_entry(f, ["scalar"], "scalar", [slow])(np.float32(2)) == 2
+    f = program("graph @f(%x: f64) -> () { %r: () = tuple() return %r }")
+    assert llvm.native_entry(f, ["float"], None, [slow])(1.0) is None
 
 
 # ---- threads, dumps --------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ of its own.
 from __future__ import annotations
 
 from ...ir import Graph
-from .entry import native_entry
+from .entry import native_entry, vectorcall
 from .lower import LOWERED
+from .objects import Form
 from .program import Program, asm_text, llvm_text
 
 
@@ -19,4 +20,4 @@ def compile(graph: Graph, **options) -> Program:
     return Program(graph, **options)
 
 
-__all__ = ["LOWERED", "Program", "asm_text", "compile", "llvm_text", "native_entry"]
+__all__ = ["LOWERED", "Form", "Program", "asm_text", "compile", "llvm_text", "native_entry", "vectorcall"]

@@ -1,81 +1,59 @@
-"""The way in from Python without Python: a built-in function, itself machine code, for programs of flat signature.
+"""The way in from Python without Python: a built-in function, itself machine code, for a compiled program.
 
-It checks the types of its arguments, reads them out of the objects, runs the program and makes the result. Whatever
-it does not take as it stands (keywords, other types or layouts, an int beyond 64 bits) goes to the fallback, a Python
-callable.
-Kinds: "float", "int", "bool" for Python's own; "scalar" for a NumPy scalar, "array" for an array, of the IR type's
-dtype.
+It checks that what was built into the program is still so, takes its arguments apart, runs the program and makes the
+result.  Whatever it does not take as it stands (other types or layouts, an int beyond 64 bits) goes to the next way in.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 
 import numpy as np
 
 from ...ir import Array, Scalar
 from . import jit, runtime
-from .layout import DATA, ITEMSIZE
-from .program import NUMPY, Program, slots_of
+from .layout import DATA
+from .leaves import PLACED, PYTHON, Arguments, Results
+from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
+from .program import Program, slots_of
 
-PYTHON = {"float": "f64", "int": "i64", "bool": "bool"}
-MEMORY = {"bool": "i8", "i32": "i32", "i64": "i64", "f32": "float", "f64": "double"}
-WORK = 1 << 12  # from as many elements in its arguments on a program without loops runs without the GIL
-SMALL = 1 << 16  # results up to so many bytes are copied into memory of NumPy's, larger ones handed over
-API = [
-    "PyFloat_FromDouble",
-    "PyLong_FromLongLong",
-    "PyLong_AsLongLongAndOverflow",
-    "PyBool_FromLong",
-    "PyObject_Vectorcall",
-    "PyTuple_New",
-    "PyTuple_SetItem",
-    "PyEval_SaveThread",
-    "PyEval_RestoreThread",
-    "PyCapsule_New",
-    "Py_IncRef",
-    "Py_DecRef",
-]
-NUMPY_API = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
-# offsets in objects: of a float, an ndarray, a tuple
-TYPE, VALUE, NDIM, DIMS, DESCR, FLAGS, ITEM = 8, 16, 24, 32, 56, 64, 24
+WORK = 1 << 12  # elements in the arguments from which on a program runs without the GIL
+FASTCALL_KEYWORDS = 0x80 | 0x2
+API = {
+    "PyFloat_FromDouble": "ptr (double)",
+    "PyComplex_FromDoubles": "ptr (double, double)",
+    "PyLong_FromLongLong": "ptr (i64)",
+    "PyLong_AsLongLongAndOverflow": "i64 (ptr, ptr)",
+    "PyBool_FromLong": "ptr (i64)",
+    "PyObject_Vectorcall": "ptr (ptr, ptr, i64, ptr)",
+    "PyObject_GetAttr": "ptr (ptr, ptr)",
+    "PyObject_GenericSetAttr": "i32 (ptr, ptr, ptr)",
+    "PyType_GenericAlloc": "ptr (ptr, i64)",
+    "PyTuple_New": "ptr (i64)",
+    "PyList_New": "ptr (i64)",
+    "PyDict_New": "ptr ()",
+    "PyDict_SetItem": "i32 (ptr, ptr, ptr)",
+    "PyDict_GetItem": "ptr (ptr, ptr)",
+    "PyDict_Next": "i32 (ptr, ptr, ptr, ptr)",
+    "PyUnicode_Compare": "i32 (ptr, ptr)",
+    "PyEval_SaveThread": "ptr ()",
+    "PyEval_RestoreThread": "void (ptr)",
+    "PyCapsule_New": "ptr (ptr, ptr, ptr)",
+    "PyErr_Clear": "void ()",
+    "Py_IncRef": "void (ptr)",
+    "Py_DecRef": "void (ptr)",
+}
+NUMPY_API = {  # position in NumPy's table of functions, signature
+    "PyArray_Scalar": (60, "ptr (ptr, ptr, ptr)"),
+    "PyArray_NewFromDescr": (94, "ptr (ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)"),
+    "PyArray_SetBaseObject": (282, "i32 (ptr, ptr)"),
+}
 
 
 class _MethodDef(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("meth", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
-
-
-FASTCALL_KEYWORDS = 0x80 | 0x2
-
-
-@functools.cache
-def supported() -> bool:
-    """Do objects lie in memory as this file believes?  (Not in a debug build, nor on an interpreter other
-    than CPython.)"""
-    if object.__basicsize__ != 16 or not hasattr(ctypes.pythonapi, "PyObject_Vectorcall"):
-        return False
-
-    def at(x, offset, kind):
-        return kind.from_address(id(x) + offset).value
-
-    pointer, pair = ctypes.c_void_p, (1.5, "x")
-    a = np.zeros((3, 5), np.float32)
-    return (
-        at(2.5, TYPE, pointer) == id(float)
-        and at(2.5, VALUE, ctypes.c_double) == 2.5
-        and all(at(NUMPY[d].type(1), VALUE, k) == 1 for d, k in _CTYPES.items())
-        and [at(pair, ITEM + 8 * k, pointer) for k in (0, 1)] == [id(x) for x in pair]
-        and at(a, VALUE, pointer) == a.ctypes.data
-        and at(a, NDIM, ctypes.c_int) == 2
-        and [ctypes.c_int64.from_address(at(a, DIMS, pointer) + 8 * k).value for k in (0, 1)] == [3, 5]
-        and at(a, DESCR, pointer) == id(NUMPY["f32"])
-        and at(a, FLAGS, ctypes.c_int) & 0x501 == 0x501
-        and at(a.T, FLAGS, ctypes.c_int) & 0x501 == 0x500
-    )
-
-
-_CTYPES = {"f64": ctypes.c_double, "f32": ctypes.c_float, "i64": ctypes.c_int64, "i32": ctypes.c_int32}
 
 
 @functools.cache
@@ -85,282 +63,246 @@ def _api() -> dict[str, int]:
         ("PyCapsule_GetPointer", ctypes.pythonapi)
     )
     table = ctypes.cast(get(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    found.update((name, table[k]) for name, k in NUMPY_API.items())
-    objects = {
-        "ty_float": float,
-        "ty_int": int,
-        "ty_array": np.ndarray,
-        "py_True": True,
-        "py_False": False,
-        "py_None": None,
-    }
-    objects |= {"np_True": np.True_, "np_False": np.False_}
-    for d, dtype in NUMPY.items():
-        objects[f"descr_{d}"], objects[f"ty_{d}"] = dtype, dtype.type
-    found.update((name, id(x)) for name, x in objects.items())
-    return found
+    return found | {name: table[k] for name, (k, _) in NUMPY_API.items()}
 
 
-def native_entry(program: Program, python_types, result_kind, fallback, name: str = "compiled"):
+def native_entry(
+    program: Program, arguments, result, otherwise, name="compiled", keywords=(), captured=(), watched=(), test=None
+):
     """A built-in function that calls `program`, or None where its signature has no native form.
 
-    `python_types` has the kind of each parameter; `result_kind` is a kind, a tuple of kinds (the result is a
-    tuple), or None.
+    arguments: the form of each argument; the last are called by `keywords`.  result: the form of the result; a tuple
+    stands for a tuple, None for None.  captured: arrays that the last parameters of the program are taken from.
+    watched: what was built into the program, as ("cell", a closure cell, its contents) or ("global", a dict, a name,
+    its value); `test()` says whether all else is unchanged.
+    otherwise: a list of one callable, which takes the calls that do not fit.
     """
     if not supported():
         return None
-    kinds = ["array" if not isinstance(k, str) else k for k in python_types]
-    results = list(result_kind) if isinstance(result_kind, tuple) else [] if result_kind is None else [result_kind]
-    fits = [*zip(kinds, program.params, strict=True), *zip(results, program.results, strict=True)]
+    result = Form("is") if result is None else Form("tuple", result) if isinstance(result, tuple) else result
+    kinds = [k for a in arguments for k in leaves_of(a)] + ["array"] * len(captured)
+    fits = [*zip(kinds, program.params, strict=True), *zip(leaves_of(result), program.results, strict=True)]
     if not all(_fits(k, t) for k, t in fits):
         return None
-    text = _Entry(program, kinds, results, result_kind).text()
+    entry = _Entry(program, arguments, result, tuple(map(sys.intern, keywords)), captured, watched, test)
+    text = entry.text()
+    held = [thing for _, thing in entry.objects.values()]
     with jit.LOCK:
-        imports = {**_api(), "run": program.address}
+        imports = {**_api(), **{symbol: id(thing) for symbol, thing in entry.objects.values()}, "run": program.address}
         imports.update((s, a) for s, a in runtime.addresses().items() if s in ("rt_dispose", "rt_capsule_dispose"))
         library = jit.link(jit.optimise(jit.parse(text), 1), imports, ["entry"], "entry")
     method = _MethodDef(name.encode(), library["entry"], FASTCALL_KEYWORDS, None)
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = new(("PyCFunction_NewEx", ctypes.pythonapi))
     # the tuple keeps alive what the function needs; a method object reads its PyMethodDef before it drops its `self`
-    return make(ctypes.addressof(method), (fallback, program.fail, method, library), None)
+    return make(ctypes.addressof(method), (otherwise, program.fail, method, library, held), None)
+
+
+def vectorcall() -> int | None:
+    """The address of a C function through which a call of a `NativeCallable` reaches the entry in its slot."""
+    return runtime.addresses()["rt_vectorcall"] if supported() else None
 
 
 def _fits(kind: str, t) -> bool:
     if kind == "array":
         return isinstance(t, Array)
-    return isinstance(t, Scalar) and (kind == "scalar" or PYTHON.get(kind) == t.dtype)
+    return isinstance(t, Scalar) and (kind in ("scalar", "zero") or PYTHON.get(kind) == t.dtype)
 
 
-class _Entry:
+class _Entry(Code):
     """The text of the function."""
 
-    def __init__(self, program: Program, kinds, results, shape):
-        self.program, self.kinds, self.results, self.shape = program, kinds, results, shape
-        self.lines: list[str] = []
-        self.count = 0
-
-    def let(self, text: str) -> str:
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def do(self, text: str) -> None:
-        self.lines.append("  " + text)
-
-    def label(self) -> str:
-        self.count += 1
-        return f"b{self.count}"
-
-    def at(self, pointer: str, offset) -> str:
-        return self.let(f"getelementptr i8, ptr {pointer}, i64 {offset}")
-
-    def load(self, t: str, pointer: str, offset) -> str:
-        return self.let(f"load {t}, ptr {self.at(pointer, offset)}")
-
-    def put(self, t: str, value: str, slot: int) -> None:
-        self.do(f"store {t} {value}, ptr {self.at('%a', 8 * slot)}")
-
-    def require(self, condition: str) -> None:
-        """Else let Python do it."""
-        go = self.label()
-        self.do(f"br i1 {condition}, label %{go}, label %slow")
-        self.lines.append(f"{go}:")
-
-    def equal(self, t: str, a: str, b) -> None:
-        self.require(self.let(f"icmp eq {t} {a}, {b}"))
+    def __init__(self, program: Program, arguments, result, keywords, captured, watched, test):
+        super().__init__()
+        self.program, self.forms, self.keywords = program, arguments, keywords
+        self.captured, self.watched, self.test = captured, watched, test
+        self.given, self.results = Arguments(self, program.params), Results(self, result, program.results)
 
     def text(self) -> str:
         p = self.program
-        n, slots = len(self.kinds), sum(map(slots_of, p.params))
-        self.do(f"%a = alloca [{max(slots, 1)} x i64], align 16")
-        self.do(f"%r = alloca [{max(sum(map(slots_of, p.results)), 4) + 1} x i64], align 16")
-        self.do("%overflow = alloca i32")
-        self.equal("i64", "%nargs", n)
-        self.equal("ptr", "%kw", "null")
-        sizes, slot = [], 0
-        for k, (kind, t) in enumerate(zip(self.kinds, p.params, strict=True)):
-            x = self.load("ptr", "%args", 8 * k)
-            getattr(self, f"read_{kind}")(x, t, slot, sizes)
-            slot += slots_of(t)
-        self.run(sizes)
-        self.finish()
-        return _MODULE + "\n".join(self.lines) + _SLOW
+        self.results.reserve()
+        self._count_arguments()
+        self._watch()
+        for k, form in enumerate(self.forms):
+            self.given.read(form, self.load("ptr", "%args", 8 * k))
+        for array in self.captured:
+            self.given.read("array", self.hold(array))
+        self._out()
+        self.results.place()
+        self._run()
+        self.results.collect()
+        x, slot = self.results.make()
+        self.do(f"store ptr null, ptr {slot}")
+        self.give_up("held", "made")
+        self.do(f"ret ptr {x}")
+        self._otherwise()
+        sizes = [max(n, 1) for n in (sum(map(slots_of, p.params)), max(map(slots_of, p.results), default=1))]
+        room = [
+            f"  %a = alloca [{sizes[0]} x i64], align 16",
+            f"  %r = alloca [{max(sum(map(slots_of, p.results)), 4) + 1} x i64], align 16",
+            f"  %dims = alloca [{sizes[1]} x i64]",
+            "  %e = alloca [8 x ptr]",
+            "  %overflow = alloca i32",
+            *(f"  %{name} = alloca i64" for name in ("position", "key", "value")),
+        ]
+        lines = [*self.allocas(), *room, *self.lines]
+        objects = "".join(f"@{symbol} = external global i8\n" for symbol, _ in self.objects.values())
+        wrap = WRAP.replace("@ty_array", self.hold(np.ndarray))
+        return f"{objects}{DECLARED}{wrap}\ndefine ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kw) {{\n" + (
+            "\n".join([*lines, "}"])
+        )
 
-    # ---- arguments ---------------------------------------------------------------------------------------------------
-    def of_type(self, x: str, name: str) -> None:
-        self.equal("ptr", self.load("ptr", x, TYPE), f"@{name}")
-
-    def read_float(self, x, t, slot, sizes):
-        self.of_type(x, "ty_float")
-        self.put("double", self.load("double", x, VALUE), slot)
-
-    def read_int(self, x, t, slot, sizes):
-        self.of_type(x, "ty_int")
-        value = self.let(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {x}, ptr %overflow)")
-        self.equal("i32", self.let("load i32, ptr %overflow"), 0)
-        self.put("i64", value, slot)
-
-    def read_bool(self, x, t, slot, sizes, namespace="py"):
-        true = self.let(f"icmp eq ptr {x}, @{namespace}_True")
-        false = self.let(f"icmp eq ptr {x}, @{namespace}_False")
-        self.require(self.let(f"or i1 {true}, {false}"))
-        self.put("i64", self.let(f"zext i1 {true} to i64"), slot)
-
-    def read_scalar(self, x, t, slot, sizes):
-        if t.dtype == "bool":
-            self.read_bool(x, t, slot, sizes, "np")
+    def _count_arguments(self) -> None:
+        """As many as there are, called by the same names in the same order; `%out` is then null, or one more."""
+        positional, names = len(self.forms) - len(self.keywords), self.keywords
+        self.hold(np.ndarray)
+        self.equal("i64", "%nargs", positional)
+        if not names and not self.results.writable:
+            self.equal("ptr", "%kw", "null")
             return
-        self.of_type(x, f"ty_{t.dtype}")
-        self.put(MEMORY[t.dtype], self.load(MEMORY[t.dtype], x, VALUE), slot)
+        some, none, join = self.label(), self.label(), self.label()
+        self.branch(self.is_("ptr", "%kw", "null"), none, some)
+        self.start(none)
+        self.do(f"br label %{'slow' if names else join}")
+        self.start(some)
+        n = self.load("i64", "%kw", VALUE)
+        for k, name in enumerate(names):
+            if k == 0:
+                self.require(self.let(f"icmp uge i64 {n}, {len(names)}"))
+            self.equal("ptr", self.load("ptr", "%kw", ITEM + 8 * k), self.hold(name))
+        ends = [] if names else [("null", none)]
+        if self.results.writable:
+            more, end = self.label(), self.label()
+            if names:
+                self.branch(self.is_("i64", n, len(names)), end, more)
+                ends.append(("null", end))
+                self.start(end)
+                self.do(f"br label %{join}")
+            else:
+                self.do(f"br label %{more}")
+            self.start(more)
+            self.equal("i64", n, len(names) + 1)
+            self.equal("ptr", self.load("ptr", "%kw", ITEM + 8 * len(names)), self.hold("out"))
+            out, last = self.load("ptr", "%args", 8 * len(self.forms)), self.label()
+            self.do(f"br label %{last}")
+            self.start(last)
+            self.do(f"br label %{join}")
+            ends.append((out, last))
+        else:
+            self.equal("i64", n, len(names))
+            last = self.label()
+            self.do(f"br label %{last}")
+            self.start(last)
+            self.do(f"br label %{join}")
+            ends.append(("null", last))
+        self.start(join)
+        incoming = ", ".join(f"[{x}, %{label}]" for x, label in ends)
+        self.lines.append(f"  %out = phi ptr {incoming}")
 
-    def read_array(self, x, t, slot, sizes):
-        self.of_type(x, "ty_array")
-        self.equal("i32", self.load("i32", x, NDIM), t.rank)
-        self.equal("ptr", self.load("ptr", x, DESCR), f"@descr_{t.dtype}")
-        self.equal("i32", self.let(f"and i32 {self.load('i32', x, FLAGS)}, 257"), 257)  # C-contiguous and aligned
-        self.put("ptr", self.load("ptr", x, VALUE), slot)
-        dims, size = self.load("ptr", x, DIMS), "1"
-        for k, d in enumerate(t.shape):
-            n = self.load("i64", dims, 8 * k)
-            if d is not None:
-                self.equal("i64", n, d)
-            self.put("i64", n, slot + 1 + k)
-            size = self.let(f"mul i64 {size}, {n}")
-        sizes.append(size)
+    def _watch(self) -> None:
+        for kind, owner, *rest in self.watched:
+            if kind == "cell":
+                now = self.load("ptr", self.hold(owner), VALUE)
+            else:
+                now = self.let(f"call ptr @PyDict_GetItem(ptr {self.hold(owner)}, ptr {self.hold(rest[0])})")
+            self.equal("ptr", now, self.hold(rest[-1]))
+        if self.test is not None:
+            x, slot = self.call_python(self.test)
+            self.equal("ptr", x, self.hold(True))
+            self.do(f"call void @Py_DecRef(ptr {x})")
+            self.do(f"store ptr null, ptr {slot}")
 
-    # ---- the call ----------------------------------------------------------------------------------------------------
-    def run(self, sizes) -> None:
+    def _out(self) -> None:
+        if not self.results.writable:
+            return
+        none, some, done = self.label(), self.label(), self.label()
+        self.branch(self.is_("ptr", "%out", "null"), none, some)
+        self.start(none)
+        self.do(f"br label %{done}")
+        self.start(some)
+        self.results.take("%out", self.given)
+        self.do(f"br label %{done}")
+        self.start(done)
+
+    def _run(self) -> None:
         """Without the GIL where the work may take long."""
         call = "call i64 @run(ptr %a, ptr %r)"
-        if not self.program.long and not sizes:
+        unknown = [(a, n) for (_, a, n) in self.given.arrays if n is None]
+        known = sum(n for (*_, n) in self.given.arrays if n is not None)
+        if self.program.long or known > WORK:
+            error = self._released(call)
+        elif not unknown:
             error = self.let(call)
-        elif self.program.long:
-            state = self.let("call ptr @PyEval_SaveThread()")
-            error = self.let(call)
-            self.do(f"call void @PyEval_RestoreThread(ptr {state})")
         else:
-            total = functools.reduce(lambda m, n: self.let(f"add i64 {m}, {n}"), sizes)
+            total = functools.reduce(lambda m, n: self.let(f"add i64 {m}, {n}"), [a for a, _ in unknown])
             free, held, done = self.label(), self.label(), self.label()
-            self.do(f"br i1 {self.let(f'icmp sgt i64 {total}, {WORK}')}, label %{free}, label %{held}")
-            self.lines.append(f"{free}:")
-            state = self.let("call ptr @PyEval_SaveThread()")
-            one = self.let(call)
-            self.do(f"call void @PyEval_RestoreThread(ptr {state})")
+            self.branch(self.let(f"icmp sgt i64 {total}, {8 * WORK}"), free, held)
+            self.start(free)
+            one = self._released(call)
             self.do(f"br label %{done}")
-            self.lines.append(f"{held}:")
+            self.start(held)
             two = self.let(call)
             self.do(f"br label %{done}")
-            self.lines.append(f"{done}:")
+            self.start(done)
             error = self.let(f"phi i64 [{one}, %{free}], [{two}, %{held}]")
-        good = self.label()
-        self.do(f"br i1 {self.let(f'icmp eq i64 {error}, 0')}, label %{good}, label %failed")
-        self.lines.append("failed:")
+        good, bad = self.label(), self.label()
+        self.branch(self.is_("i64", error, 0), good, bad)
+        self.start(bad)
         for k, v in enumerate([error, *(self.load("i64", "%r", 8 * k) for k in range(4))]):
-            self.do(f"store ptr {self.let(f'call ptr @PyLong_FromLongLong(i64 {v})')}, ptr {self.at('%e', 8 * k)}")
-        raiser = self.load("ptr", "%self", ITEM + 8)
-        out = self.let(f"call ptr @PyObject_Vectorcall(ptr {raiser}, ptr %e, i64 5, ptr null)")
+            x = self.let(f"call ptr @PyLong_FromLongLong(i64 {v})")
+            self.do(f"store ptr {x}, ptr {self.at('%e', 8 * k)}")
+        self.let(f"call ptr @PyObject_Vectorcall(ptr {self.load('ptr', '%self', ITEM + 8)}, ptr %e, i64 5, ptr null)")
         for k in range(5):
             self.do(f"call void @Py_DecRef(ptr {self.load('ptr', '%e', 8 * k)})")
-        self.do(f"ret ptr {out}")
-        self.lines.append(f"{good}:")
-        self.lines.insert(0, "  %e = alloca [5 x ptr]")
+        self.do("br label %failed")
+        self.start(good)
 
-    # ---- results -----------------------------------------------------------------------------------------------------
-    def finish(self) -> None:
-        made, slot = [], 0
-        for kind, t in zip(self.results, self.program.results, strict=True):
-            made.append(getattr(self, f"make_{kind}")(t, slot))
-            slot += slots_of(t)
-        if self.shape is None:
-            self.do("call void @Py_IncRef(ptr @py_None)")
-            self.do("ret ptr @py_None")
-        elif not isinstance(self.shape, tuple):
-            self.do(f"ret ptr {made[0]}")
-        else:
-            self.tuple(made)
+    def _released(self, call: str) -> str:
+        state = self.let("call ptr @PyEval_SaveThread()")
+        error = self.let(call)
+        self.do(f"call void @PyEval_RestoreThread(ptr {state})")
+        return error
 
-    def tuple(self, made) -> None:
-        """A failure to make one of the items has set the exception: drop the others."""
-        missing = functools.reduce(
-            lambda m, n: self.let(f"or i1 {m}, {n}"), [self.let(f"icmp eq ptr {x}, null") for x in made], "false"
-        )
-        bad, good, fill = self.label(), self.label(), self.label()
-        self.do(f"br i1 {missing}, label %{bad}, label %{good}")
-        self.lines.append(f"{good}:")
-        out = self.let(f"call ptr @PyTuple_New(i64 {len(made)})")
-        self.do(f"br i1 {self.let(f'icmp eq ptr {out}, null')}, label %{bad}, label %{fill}")
-        self.lines.append(f"{bad}:")
-        for x in made:
-            some, next_ = self.label(), self.label()
-            self.do(f"br i1 {self.let(f'icmp eq ptr {x}, null')}, label %{next_}, label %{some}")
-            self.lines.append(f"{some}:")
-            self.do(f"call void @Py_DecRef(ptr {x})")
-            self.do(f"br label %{next_}")
-            self.lines.append(f"{next_}:")
+    def _otherwise(self) -> None:
+        self.start("slow")
+        self.give_up("held", "made")
+        following = self.load("ptr", self.load("ptr", self.load("ptr", "%self", ITEM), ITEMS), 0)
+        self.do(f"call void @Py_IncRef(ptr {following})")
+        x = self.let(f"call ptr @PyObject_Vectorcall(ptr {following}, ptr %args, i64 %nargs, ptr %kw)")
+        self.do(f"call void @Py_DecRef(ptr {following})")
+        self.do(f"ret ptr {x}")
+        self.start("failed")
+        self.give_up("held", "made")
         self.do("ret ptr null")
-        self.lines.append(f"{fill}:")
-        for k, x in enumerate(made):
-            self.let(f"call i32 @PyTuple_SetItem(ptr {out}, i64 {k}, ptr {x})")
-        self.do(f"ret ptr {out}")
-
-    def make_float(self, t, slot):
-        return self.let(f"call ptr @PyFloat_FromDouble(double {self.load('double', '%r', 8 * slot)})")
-
-    def make_int(self, t, slot):
-        return self.let(f"call ptr @PyLong_FromLongLong(i64 {self.load('i64', '%r', 8 * slot)})")
-
-    def make_bool(self, t, slot):
-        return self.let(f"call ptr @PyBool_FromLong(i64 {self.load('i64', '%r', 8 * slot)})")
-
-    def make_scalar(self, t, slot):
-        return self.let(f"call ptr @PyArray_Scalar(ptr {self.at('%r', 8 * slot)}, ptr @descr_{t.dtype}, ptr null)")
-
-    def make_array(self, t, slot):
-        obj, dims = self.load("ptr", "%r", 8 * slot), self.at("%r", 8 * (slot + 1))
-        size = str(ITEMSIZE[t.dtype])
-        for k, d in enumerate(t.shape):
-            size = self.let(f"mul i64 {size}, {d if d is not None else self.load('i64', dims, 8 * k)}")
-        return self.let(f"call ptr @wrap(ptr {obj}, i32 {t.rank}, ptr {dims}, i64 {size}, ptr @descr_{t.dtype})")
 
 
-_OBJECTS = [
-    *("ty_float", "ty_int", "ty_array", "py_True", "py_False", "py_None", "np_True", "np_False"),
-    *(f"{kind}_{d}" for d in NUMPY for kind in ("descr", "ty")),
-]
-_MODULE = (
-    "\n".join(f"@{name} = external global i8" for name in _OBJECTS)
-    + f"""
-declare i64 @run(ptr, ptr)
-declare void @rt_dispose(ptr)
-declare void @rt_capsule_dispose(ptr)
-declare ptr @PyFloat_FromDouble(double)
-declare ptr @PyLong_FromLongLong(i64)
-declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
-declare ptr @PyBool_FromLong(i64)
-declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
-declare ptr @PyTuple_New(i64)
-declare i32 @PyTuple_SetItem(ptr, i64, ptr)
-declare ptr @PyEval_SaveThread()
-declare void @PyEval_RestoreThread(ptr)
-declare ptr @PyCapsule_New(ptr, ptr, ptr)
-declare void @Py_IncRef(ptr)
-declare void @Py_DecRef(ptr)
-declare ptr @PyArray_Scalar(ptr, ptr, ptr)
-declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
-declare i32 @PyArray_SetBaseObject(ptr, ptr)
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+def _declared(name: str, signature: str) -> str:
+    result, _, args = signature.partition(" ")
+    return f"declare {result} @{name}{args}"
 
+
+DECLARED = "\n".join(
+    [
+        *(_declared(name, signature) for name, signature in API.items()),
+        *(_declared(name, signature) for name, (_, signature) in NUMPY_API.items()),
+        "declare i64 @run(ptr, ptr)",
+        "declare void @rt_dispose(ptr)",
+        "declare void @rt_capsule_dispose(ptr)",
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+        "",
+    ]
+)
+WRAP = f"""
 ; the NumPy array of a result: a copy of a small one, the memory itself of a large one; null with the exception set
 define internal ptr @wrap(ptr %obj, i32 %rank, ptr %dims, i64 %bytes, ptr %descr) {{
 entry:
   call void @Py_IncRef(ptr %descr)
   %data = getelementptr i8, ptr %obj, i64 {DATA}
-  %small = icmp ule i64 %bytes, {SMALL}
+  %small = icmp ule i64 %bytes, {PLACED}
   br i1 %small, label %copy, label %adopt
 copy:
-  %c = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr null,
-  i32 0, ptr null)
+  %c = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr null, i32 0,
+  ptr null)
   %cn = icmp eq ptr %c, null
   br i1 %cn, label %free, label %fill
 fill:
@@ -372,8 +314,8 @@ free:
   call void @rt_dispose(ptr %obj)
   ret ptr %c
 adopt:
-  %a = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr %data,
-  i32 1281, ptr null)
+  %a = call ptr @PyArray_NewFromDescr(ptr @ty_array, ptr %descr, i32 %rank, ptr %dims, ptr null, ptr %data, i32 1281,
+  ptr null)
   %an = icmp eq ptr %a, null
   br i1 %an, label %no, label %own
 own:
@@ -395,16 +337,5 @@ drop:
 no:
   call void @rt_dispose(ptr %obj)
   ret ptr null
-}}
-
-define ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kw) {{
-"""
-)
-_SLOW = f"""
-slow:
-  %fp = getelementptr i8, ptr %self, i64 {ITEM}
-  %fallback = load ptr, ptr %fp
-  %s = tail call ptr @PyObject_Vectorcall(ptr %fallback, ptr %args, i64 %nargs, ptr %kw)
-  ret ptr %s
 }}
 """

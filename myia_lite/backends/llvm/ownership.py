@@ -126,6 +126,7 @@ class CallGraph:
                 break
             raising |= more
         self.raising = raising
+        self.on_heap = any(on_heap(n.type) for g in self.graphs for h in g.nested() for n in (*h.params, *h.nodes))
 
     def _calls(self, g: Graph) -> set[Graph]:
         if not self.jumps[g]:

@@ -2,6 +2,7 @@
 
 The body of a program is `body(args, results, limit) -> error`: arrays of 8-byte slots.  A scalar is one slot; an array
 argument is its data pointer and all dims, an array result the object that holds it (see `runtime.py`) and all dims.
+The first slot of an array result may come with an address: then its elements are written there, and it has no object.
 """
 
 from __future__ import annotations
@@ -141,23 +142,40 @@ class _Entry(Context):
         n = len(out.type.elements) if isinstance(out.type, ll.LiteralStructType) else 0
         value = unflatten(t, [b.extract_value(out, k) for k in range(n)])
         values = () if t is Never else value if isinstance(t, Tuple) else (value,)
-        values = [self._owned(v) if isinstance(v, ArrayValue) else v for v in values]
         at = 0
         for v, r in zip(values, results_of(self.graph), strict=True):
             if isinstance(r, Array):
-                own = b.call(self.module.runtime("rt_detach"), [self.context, v.obj])
-                self.check(b.icmp_unsigned("!=", own, NULL))
-                self.store(own, self.results, 8 * at)
-                for k, d in enumerate(v.dims):
-                    self.store(d, self.results, 8 * (at + 1 + k))
+                self._hand_over(v, at)
             elif r.dtype == "bool":
                 self.store(b.zext(v, I64), self.results, 8 * at)
             else:
                 self.store(v, self.results, 8 * at)
             at += slots_of(r)
         # nothing should be left: what is, is freed, and a test finds its number in the slot after the results
-        self.store(b.call(self.module.runtime("rt_end"), [self.context]), self.results, 8 * at)
+        left = b.call(self.module.runtime("rt_end"), [self.context]) if self.calls.on_heap else i64(0)
+        self.store(left, self.results, 8 * at)
         b.ret(i64(0))
+
+    def _hand_over(self, x: ArrayValue, at: int) -> None:
+        """A result to where the caller wants it, or as an object of its own."""
+        b, place, new, done = self.b, *map(self.block, ("place", "new", "given"))
+        to = self.load(self.results, 8 * at, PTR)
+        b.cbranch(b.icmp_unsigned("!=", to, NULL), place, new)
+        b.position_at_end(place)
+        with b.if_then(b.icmp_unsigned("!=", to, x.data)):
+            size = b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
+            copy = self.intrinsic("llvm.memcpy.p0.p0.i64", ll.VoidType(), [PTR, PTR, I64, I1])
+            b.call(copy, [to, x.data, size, I1(0)])
+            b.call(self.module.runtime("release"), [self.context, x.obj])
+        b.branch(done)
+        b.position_at_end(new)
+        own = b.call(self.module.runtime("rt_detach"), [self.context, self._owned(x).obj])
+        self.check(b.icmp_unsigned("!=", own, NULL))
+        self.store(own, self.results, 8 * at)
+        for k, d in enumerate(x.dims):
+            self.store(d, self.results, 8 * (at + 1 + k))
+        b.branch(done)
+        b.position_at_end(done)
 
     def _owned(self, x: ArrayValue) -> ArrayValue:
         """A result whose memory belongs to nobody else: neither an argument nor a second result."""
@@ -183,7 +201,8 @@ class _Entry(Context):
         b.position_at_end(self.error)
         for k in range(4):
             b.store(self.load(self.context, 8 + 8 * k, I64), self.offset(self.results, 8 * k))
-        b.call(self.module.runtime("rt_end"), [self.context])
+        if self.calls.on_heap:
+            b.call(self.module.runtime("rt_end"), [self.context])
         b.ret(b.load(self.context, typ=I64))
 
     def _run(self) -> None:

@@ -58,6 +58,10 @@ declare i32 @pthread_attr_setstacksize(ptr, i64)
 declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_join(i64, ptr)
 declare ptr @PyCapsule_GetPointer(ptr, ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+@PyCFunction_Type = external global i8
 
 ; a pooled buffer of between `least` and `most` bytes, or null
 define internal ptr @pool_take(i64 %least, i64 %most) {{
@@ -655,6 +659,35 @@ done:
   ret i64 %n
 }}
 
+; a call of an object with an entry in its slot: of machine code, at once; the reference keeps that code alive meanwhile
+define ptr @rt_vectorcall(ptr %callable, ptr %args, i64 %nargsf, ptr %kw) {{
+entry:
+  %at = getelementptr i8, ptr %callable, i64 24
+  %entry.1 = load ptr, ptr %at
+  call void @Py_IncRef(ptr %entry.1)
+  %tp = getelementptr i8, ptr %entry.1, i64 8
+  %type = load ptr, ptr %tp
+  %builtin = icmp eq ptr %type, @PyCFunction_Type
+  br i1 %builtin, label %direct, label %any
+direct:
+  %defp = getelementptr i8, ptr %entry.1, i64 16
+  %def = load ptr, ptr %defp
+  %selfp = getelementptr i8, ptr %entry.1, i64 24
+  %self = load ptr, ptr %selfp
+  %methp = getelementptr i8, ptr %def, i64 8
+  %meth = load ptr, ptr %methp
+  %nargs = and i64 %nargsf, {(1 << 63) - 1}
+  %one = call ptr %meth(ptr %self, ptr %args, i64 %nargs, ptr %kw)
+  br label %done
+any:
+  %two = call ptr @PyObject_Vectorcall(ptr %entry.1, ptr %args, i64 %nargsf, ptr %kw)
+  br label %done
+done:
+  %out = phi ptr [%one, %direct], [%two, %any]
+  call void @Py_DecRef(ptr %entry.1)
+  ret ptr %out
+}}
+
 ; run body(args, results, limit) on a thread with as large a stack as there is
 define internal ptr @deep_main(ptr %job) {{
   %sp = call ptr @llvm.frameaddress.p0(i32 0)
@@ -748,7 +781,9 @@ EXPORTS = (
     "rt_argsort",
     "rt_dispose",
     "rt_capsule_dispose",
+    "rt_vectorcall",
 )
+PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef")
 _library = None
 
 
@@ -757,10 +792,9 @@ def addresses() -> dict[str, int]:
     global _library
     with jit.LOCK:
         if _library is None:
-            get_pointer = ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p).value
-            _library = jit.link(
-                jit.optimise(jit.parse(TEXT + sorting.TEXT)), {"PyCapsule_GetPointer": get_pointer}, EXPORTS, "runtime"
-            )
+            python = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON}
+            python["PyCFunction_Type"] = id(type(len))
+            _library = jit.link(jit.optimise(jit.parse(TEXT + sorting.TEXT)), python, EXPORTS, "runtime")
         return {name: _library[name] for name in EXPORTS}
 
 
