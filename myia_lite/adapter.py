@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from .infer.abstract import complex_of, field_names, rebuild
-from .infer.structures import Dyn, Known, Tree
+from .infer.structures import Dyn, Known, Tree, sized
 from .ir import Array
 
 LEAVES = {"f64": "float", "i64": "int", "bool": "bool"}
@@ -37,7 +37,9 @@ def adapter(program, inferred, keywords: tuple[str, ...], watched, otherwise: li
         return None
     addresses, others = by_address(watched)
     test = functools.partial(unchanged, others) if others else None
-    return native_entry(program, arguments, result, otherwise, name, keywords, inferred.captured, addresses, test)
+    fixed = all(map(sized, inferred.arguments))
+    captured = inferred.captured
+    return native_entry(program, arguments, result, otherwise, name, keywords, captured, addresses, test, fixed)
 
 
 def form(t, result: bool = False):

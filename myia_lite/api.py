@@ -21,6 +21,7 @@ from .adapter import adapter, unchanged
 from .backends import expect_backend, get_backend
 from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
+from .infer.structures import Template, sized, skeleton, widened
 from .ir import MyiaError, MyiaTypeError, MyiaValueError
 
 if TYPE_CHECKING:  # what compiles is imported when something is compiled
@@ -47,6 +48,7 @@ class MyiaFunction(NativeCallable):
         backend: str = "llvm",
         error_model: str = "python",
         optimize: Strategy | None = None,
+        static_shapes: bool = False,
     ):
         if not callable(function):
             raise MyiaTypeError(f"a {type(function).__name__} cannot be compiled", remedy="pass a function")
@@ -61,9 +63,12 @@ class MyiaFunction(NativeCallable):
             if not isinstance(optimize, Strategy):
                 raise MyiaValueError(f"optimize is {optimize!r}", remedy="a strategy of myia_lite.opt")
         self.backend, self.error_model, self.optimize = backend, error_model, optimize
+        self.static_shapes = static_shapes
         self.compilations = 0
         self._function = function
-        self._programs: dict[Any, _Program] = {}
+        self._programs: dict[_Key, _Program] = {}
+        # for arguments alike but for sizes: what serves all that were seen, or None where each has its own program
+        self._widest: dict[_Key, _Key | None] = {}
         self._lock = threading.RLock()
         self.entry = self._dispatch
         functools.update_wrapper(self, function, updated=())
@@ -119,16 +124,49 @@ class MyiaFunction(NativeCallable):
 
     def _program(self, args, keywords) -> _Program:
         key = self._signature(args, keywords)
-        program = self._programs.get(key)
-        if program is None or not program.current():
+        program = self._find(key)
+        if program is None:
             with self._lock:
-                program = self._programs.get(key)
-                if program is None or not program.current():
-                    program = self._programs[key] = with_room(_Program, self, *key)
-                    self.compilations += 1
-                    if self.compilations == 1:
-                        _count(python_function(self._function))
+                program = self._find(key) or self._compile(key)
         return program
+
+    def _find(self, key: _Key) -> _Program | None:
+        """The program for these types, if there is one and what it took from outside is unchanged."""
+        program = self._programs.get(key)
+        if program is None and self._widest and (wide := self._widest.get(_each(skeleton, key))) is not None:
+            program = self._programs.get(wide) if _both(widened, wide, key) == wide else None
+        return program if program is not None and program.current() else None
+
+    def _compile(self, key: _Key) -> _Program:
+        """A new program: a size in which this call differs from earlier ones is left open, where that can be."""
+        self._programs.pop(key, None)
+        kind = _each(skeleton, key)
+        seen = key if self.static_shapes else self._widest.setdefault(kind, key)
+        wide = key if seen is None else _both(widened, seen, key)
+        if wide == key:
+            return self._made(key)
+        if seen == wide and (program := self._find(wide)) is not None:
+            return program
+        try:
+            program = self._made(wide)
+        except MyiaError:  # something needs a known size, or the program is wrong for any size
+            program, wide = self._made(key), None
+        self._widest[kind] = wide
+        return program
+
+    def _made(self, key: _Key) -> _Program:
+        program = self._programs[key] = with_room(_Program, self, *key)
+        self.compilations += 1
+        if self.compilations == 1:
+            _count(python_function(self._function))
+        return program
+
+    def _exact(self, args, keywords) -> _Program:
+        """The program for just these sizes."""
+        key = self._signature(args, keywords)
+        with self._lock:
+            program = self._programs.get(key)
+            return program if program is not None and program.current() else self._made(key)
 
     def _signature(self, args, keywords) -> tuple:
         """The templates of the arguments; an argument that cannot be passed is an error at its parameter."""
@@ -210,10 +248,25 @@ class GradFunction(MyiaFunction):
         self.__dict__.pop("__wrapped__", None)
 
 
+_Key = tuple[tuple[Template, ...], tuple[tuple[str, Template], ...]]  # of positional arguments, and of keywords
+
+
+def _each(f: Callable, key: _Key) -> _Key:
+    return tuple(map(f, key[0])), tuple((k, f(t)) for k, t in key[1])
+
+
+def _both(f: Callable, a: _Key, b: _Key) -> _Key:
+    named = zip(a[1], b[1], strict=True)
+    return tuple(map(f, a[0], b[0])), tuple((k, f(t, u)) for (k, t), (_, u) in named)
+
+
 class _Program:
     """One compiled signature."""
 
     def __init__(self, owner: MyiaFunction, args: tuple, keywords: tuple):
+        # Where sizes are open, a size that turns out 1 is not stretched, and errors name no sizes: the program for just
+        # these sizes has the last word.
+        self.open = None if all(map(sized, (*args, *(t for _, t in keywords)))) else owner._exact
         from .compiler import optimised
 
         self.inferred = owner._infer(args, keywords)
@@ -240,7 +293,13 @@ class _Program:
         for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
             flat += leaves(v, t)
         given = [*flat, *(self.inferred.captured if captured is None else captured)]
-        return rebuild(self.inferred.result, [apart(x, given) for x in self.run(given)])
+        try:
+            results = self.run(given)
+        except (ValueError, IndexError, TypeError):
+            if self.open is None:
+                raise
+            return self.open(args, keywords).call(args, keywords, captured)
+        return rebuild(self.inferred.result, [apart(x, given) for x in results])
 
 
 MANY = 16
@@ -339,6 +398,7 @@ def myia(
     backend: str = "llvm",
     error_model: str = "python",
     optimize: Strategy | None = None,
+    static_shapes: bool = False,
 ):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
@@ -356,6 +416,9 @@ def myia(
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
     after differentiations.
+    static_shapes: one program for each shape of the arguments.  Otherwise the second size that an axis of an argument
+    has makes that size a value that only the running program knows, so that a third one compiles nothing.  (Sizes 0
+    and 1 have programs of their own; where a program needs a size to be known, each shape has one.)
 
     Raises MyiaTypeError where `function` is not callable, MyiaValueError for an unknown option; at a call, either where
     `out` does not fit the result.
@@ -375,15 +438,15 @@ def myia(
     >>> myia(lambda x: x * 2.0)(np.arange(3.0), out=a) is a, a
     (True, array([0., 2., 4.]))
     """
+    options: dict = {"backend": backend, "error_model": error_model, "optimize": optimize}
+    options["static_shapes"] = static_shapes
     if function is None:
-        return functools.partial(myia, backend=backend, error_model=error_model, optimize=optimize)
+        return functools.partial(myia, **options)
     if isinstance(function, MyiaFunction):
         if isinstance(function, GradFunction):
-            return GradFunction(
-                *function.__myia_transformed__, backend=backend, error_model=error_model, optimize=optimize
-            )
+            return GradFunction(*function.__myia_transformed__, **options)
         function = function._function
-    return MyiaFunction(function, backend, error_model, optimize)
+    return MyiaFunction(function, **options)
 
 
 def grad(f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False) -> GradFunction:
@@ -440,7 +503,7 @@ def transformed(kind: str, f: Callable, argnums=0, has_aux: bool = False, holomo
     if isinstance(inner, types.MethodType) and isinstance(inner.__func__, MyiaFunction):
         inner = inner.__func__
     options = (
-        {k: getattr(inner, k) for k in ("backend", "error_model", "optimize")}
+        {k: getattr(inner, k) for k in ("backend", "error_model", "optimize", "static_shapes")}
         if isinstance(inner, MyiaFunction)
         else {}
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import Scalar, Type
+from ..ir import Array, Scalar, Type, shaped
 
 
 class Ident:
@@ -135,3 +135,30 @@ def extent(t: Template | None) -> int:
     if isinstance(t, Union):
         return 1 + sum(extent(i) for _, i in t.alternatives)
     return 1 + extent(t.item) if isinstance(t, Maybe) else 1
+
+
+# ---- shapes of arguments ---------------------------------------------------------------------------------------------
+def skeleton(t: Template) -> Template:
+    """An argument's template without the sizes of its arrays; those that broadcast, or are empty, stay."""
+    if isinstance(t, Dyn):
+        if not isinstance(t.type, Array):
+            return t
+        return Dyn(shaped(t.type.dtype, tuple([d if d in (0, 1) else None for d in t.type.shape])))
+    return Tree(t.shape, tuple(map(skeleton, t.items))) if isinstance(t, Tree) and t.items else t
+
+
+def widened(a: Template, b: Template) -> Template:
+    """The template that serves both of two with one skeleton: a size in which they differ is unknown."""
+    if a == b:
+        return a
+    if isinstance(a, Dyn):
+        dims = zip(a.type.shape, b.type.shape, strict=True)
+        return Dyn(shaped(a.type.dtype, tuple([m if m == n else None for m, n in dims])))
+    return Tree(a.shape, tuple(map(widened, a.items, b.items)))
+
+
+def sized(t: Template) -> bool:
+    """Are all sizes of the arrays known?"""
+    if isinstance(t, Dyn):
+        return not isinstance(t.type, Array) or None not in t.type.shape
+    return all(map(sized, t.items)) if isinstance(t, Tree) else True

@@ -67,7 +67,16 @@ def _api() -> dict[str, int]:
 
 
 def native_entry(
-    program: Program, arguments, result, otherwise, name="compiled", keywords=(), captured=(), watched=(), test=None
+    program: Program,
+    arguments,
+    result,
+    otherwise,
+    name="compiled",
+    keywords=(),
+    captured=(),
+    watched=(),
+    test=None,
+    fixed=True,
 ):
     """A built-in function that calls `program`, or None where its signature has no native form.
 
@@ -75,7 +84,8 @@ def native_entry(
     stands for a tuple, None for None.  captured: arrays that the last parameters of the program are taken from.
     watched: what was built into the program, as ("cell", a closure cell, its contents) or ("global", a dict, a name,
     its value); `test()` says whether all else is unchanged.
-    otherwise: a list of one callable, which takes the calls that do not fit.
+    otherwise: a list of one callable, which takes the calls that do not fit.  Not `fixed`: it also takes arrays with an
+    open size of 0 or 1, and calls that end in an error.
     """
     if not supported():
         return None
@@ -84,7 +94,7 @@ def native_entry(
     fits = [*zip(kinds, program.params, strict=True), *zip(leaves_of(result), program.results, strict=True)]
     if not all(_fits(k, t) for k, t in fits):
         return None
-    entry = _Entry(program, arguments, result, tuple(map(sys.intern, keywords)), captured, watched, test)
+    entry = _Entry(program, arguments, result, tuple(map(sys.intern, keywords)), captured, watched, test, fixed)
     text = entry.text()
     held = [thing for _, thing in entry.objects.values()]
     with jit.LOCK:
@@ -112,11 +122,11 @@ def _fits(kind: str, t) -> bool:
 class _Entry(Code):
     """The text of the function."""
 
-    def __init__(self, program: Program, arguments, result, keywords, captured, watched, test):
+    def __init__(self, program: Program, arguments, result, keywords, captured, watched, test, fixed):
         super().__init__()
         self.program, self.forms, self.keywords = program, arguments, keywords
-        self.captured, self.watched, self.test = captured, watched, test
-        self.given, self.results = Arguments(self, program.params), Results(self, result, program.results)
+        self.captured, self.watched, self.test, self.fixed = captured, watched, test, fixed
+        self.given, self.results = Arguments(self, program.params, fixed), Results(self, result, program.results)
 
     def text(self) -> str:
         p = self.program
@@ -246,7 +256,10 @@ class _Entry(Code):
             self.start(done)
             error = self.let(f"phi i64 [{one}, %{free}], [{two}, %{held}]")
         good, bad = self.label(), self.label()
-        self.branch(self.is_("i64", error, 0), good, bad)
+        self.branch(self.is_("i64", error, 0), good, bad if self.fixed else "slow")
+        if not self.fixed:
+            self.start(good)
+            return
         self.start(bad)
         for k, v in enumerate([error, *(self.load("i64", "%r", 8 * k) for k in range(4))]):
             x = self.let(f"call ptr @PyLong_FromLongLong(i64 {v})")

@@ -17,8 +17,8 @@ PLACED = 1 << 16  # bytes up to which the array of a result is made before the r
 class Arguments:
     """Reading leaves out of objects into the slots of the program's arguments, at `%a`."""
 
-    def __init__(self, code: Code, types):
-        self.code, self.types, self.slot = code, iter(types), 0
+    def __init__(self, code: Code, types, fixed: bool):
+        self.code, self.types, self.slot, self.fixed = code, iter(types), 0, fixed
         self.arrays: list[tuple[str, str, int | None]] = []  # address, bytes, elements where known
 
     def put(self, t: str, value: str) -> None:
@@ -83,6 +83,8 @@ class Arguments:
         self.put("ptr", data)
         sizes = check_dims(c, x, t)
         for k, n in enumerate(sizes):
+            if not isinstance(n, int) and not self.fixed:
+                c.require(c.let(f"icmp ugt i64 {n}, 1"))
             c.do(f"store i64 {n}, ptr {c.at('%a', 8 * (self.slot + 1 + k))}")
         self.arrays.append((data, product(c, [*sizes, ITEMSIZE[t.dtype]]), known_size(t)))
 
