@@ -29,6 +29,7 @@ from .derivatives import (
     value_and_jacobian,
     vjp,
 )
+from .foreign import Foreign, foreign
 from .ir import (
     MyiaAttributeError,
     MyiaError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CustomDerivative",
+    "Foreign",
     "GradFunction",
     "MyiaAttributeError",
     "MyiaError",
@@ -59,6 +61,7 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "custom_derivative",
+    "foreign",
     "grad",
     "hessian",
     "hvp",

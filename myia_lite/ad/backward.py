@@ -36,7 +36,7 @@ from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import gt
 from .activity import Activity
 from .adjoints import Adjoints, Leaf, Scope, key_node
-from .custom import Custom, zeros_like
+from .custom import Custom, without_rule, zeros_like
 from .edits import prune, substitute
 from .loops import Loops
 from .ownership import borrowed
@@ -197,6 +197,9 @@ class Body(Loops):
         prune(scope.graph, start, set(bars_of.values()))
         for k, bar in bars_of.items():
             adjoints.add((n.args[k], ()), bar)
+
+    def back_foreign(self, scope, n, bars, adjoints):
+        raise without_rule(n)
 
     def back_get(self, scope, n, bars, adjoints):
         for path, bar in bars.items():

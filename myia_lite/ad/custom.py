@@ -116,6 +116,16 @@ class Custom:
             )
 
 
+def without_rule(n: Apply) -> MyiaTypeError:
+    """What to say where a `foreign` node is to be differentiated."""
+    name = n.attrs["function"].__name__
+    return MyiaTypeError(
+        f"{name} is a foreign function without a rule, and is differentiated",
+        n.span,
+        f"give it one, {name}.defjvp or {name}.defvjp, or pass it stop_gradient(x)",
+    )
+
+
 def zeros_like(x: Node) -> Node:
     return filled(0.0, x) if isinstance(x.type, Array) else Constant(0.0, x.type)
 

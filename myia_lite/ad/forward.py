@@ -35,7 +35,7 @@ from ..ops.control import call, case, get, loop, make, raise_, recur, stack_len,
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, gt
 from .activity import Activity
-from .custom import Custom
+from .custom import Custom, without_rule
 from .edits import prune
 from .residuals import bind_results
 from .tangent import Path, differentiable, element_types, elements, leaves, pack, part, tangent, type_at, unpack, zero
@@ -342,6 +342,11 @@ class Dual:
         self.env.nodes[n] = tuple_of(*results) if isinstance(n.type, Tuple) else results[0]
         for k, dot in zip(c.floats, dots, strict=True):
             self.dots[n, c.path(k)] = dot
+
+    def dual_foreign(self, n, into):
+        if any(map(self.varies, n.args)) and leaves(n.type):
+            raise without_rule(n)
+        self.env.apply(n, into)
 
     def dual_call(self, n, into, paths):
         (f,) = n.graphs

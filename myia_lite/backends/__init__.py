@@ -38,11 +38,19 @@ def exception(attrs: dict[str, Any], values, span: Span | None) -> BaseException
         kind = getattr(builtins, kind)
     messages = message if isinstance(message, tuple) else () if message is None else (message,)
     e = kind(*(_argument(m, values) for m in messages))
-    if span is not None:
-        source = linecache.getline(span.file, span.line).strip()
-        note = f'  File "{span.file}", line {span.line}, in compiled code'
-        e.add_note(f"{note}\n    {source}" if source else note)
+    note_line(e, span)
     return e
+
+
+def note_line(e: BaseException, span: Span | None) -> None:
+    """Add the line of the program to what it raises, once."""
+    if span is None:
+        return
+    source = linecache.getline(span.file, span.line).strip()
+    note = f'  File "{span.file}", line {span.line}, in compiled code'
+    note = f"{note}\n    {source}" if source else note
+    if note not in getattr(e, "__notes__", ()):
+        e.add_note(note)
 
 
 def _argument(message, values):

@@ -10,15 +10,19 @@ import inspect
 
 from ..ir import Array, Scalar, is_float, shape_of
 from ..ops import arrays, control, elementwise
+from ..ops.foreign import External
 from .context import Diverged
 from .dependencies import Attribute
-from .directional import FLOATS, Directional
+from .directional import FLOATS
+from .foreigns import Foreigns
 from .joins import End, several
 from .structures import Dyn, Known, Template, Tree, generalised
 from .values import Leaf, Sequence, Static, Transformed, Value
 
+NESTED = 4  # rules of one function, each for a call in the one before: then its known numbers are given up
 
-class Customs(Directional):
+
+class Customs(Foreigns):
     """Functions made by `custom_derivative`."""
 
     def __init__(self, error_model, parse):
@@ -32,9 +36,14 @@ class Customs(Directional):
         args = self._in_order(c, args, keywords)
         if any(map(several, args)):
             return self.apart(lambda *vs: self.custom(c, vs, ()), list(args))
+        if isinstance(c.function, External):
+            args = self.accepted(c.function, args)
+            if c.jvp_rule is None and c.bwd is None:
+                return self.external(c.function, args)
         t = Transformed("value", Static(c.function), 0, False)
         values = [t.function, *args]
-        templates = tuple(generalised(self.template(v), FLOATS) for v in values)
+        kept = None if isinstance(c.function, External) or self._nested(c) >= NESTED else FLOATS
+        templates = tuple(generalised(self.template(v), kept) for v in values)
         flat = [n for v, s in zip(values, templates, strict=True) for n in self.coerce(v, s)]
         spec = self._whole(t, templates, [], len(args))
         self.use(flat)
@@ -56,6 +65,10 @@ class Customs(Directional):
         if unfinished is not None:
             self.unfinished.setdefault(unfinished, []).append(node)
         return self.collect(node, spec.result, [None] * len(spec.sealed), spec.sealed, self.held_by(spec, flat))
+
+    def _nested(self, c) -> int:
+        """How many rules of `c` are being made, each for a call in the one before."""
+        return sum(isinstance(s.code, tuple) and len(s.code) == 3 and s.code[1] is c for s in self.stack)
 
     def _in_order(self, c, args, keywords) -> list[Value]:
         """The arguments by position, defaults included."""

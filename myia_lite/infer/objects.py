@@ -24,6 +24,7 @@ from ..ir import (
     shaped,
 )
 from ..ops import surface
+from ..ops.foreign import External
 from . import library
 from .abstract import UNSUPPORTED_DTYPE, array_dtype, field_names, is_frozen, is_named_tuple
 from .dependencies import Attribute, Contents
@@ -164,6 +165,8 @@ class Objects(Records):
             return self.transform(kind, args, keywords)
         if (custom := getattr(obj, "__myia_custom__", None)) is not None and not isinstance(obj, type):
             return self.custom(custom, args, keywords)
+        if isinstance(obj, External):
+            return self.external(obj, self.accepted(obj, args))
         if hasattr(obj, "__myia_transformed__"):
             kind, function, *options = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), *options), args, keywords)

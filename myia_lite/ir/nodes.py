@@ -149,7 +149,8 @@ class Primitive:
     jvp: Callable[..., Any] | None = None
     zero_derivative: str | None = None
     elementwise: bool = False
-    effect: bool = False  # kept even where nobody uses its result
+    effect: bool = False  # stays where it is, and is kept even where nobody uses its result
+    optional: bool = False  # of an effect: goes where nobody uses its result
     nests: bool = False  # its graphs are local graphs, owned by the node
     in_place: bool = False  # consumes argument 0: written in place where nobody else holds it
     # "commutative", "associative", "idempotent": f(x, x) = x, "involution": f(f(x)) = x, "odd", "even"

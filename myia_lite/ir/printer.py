@@ -76,7 +76,7 @@ class _Names:
 
 class _Printer:
     def __init__(self):
-        self.values, self.graphs, self.sums = _Names(), _Names(), _Names()
+        self.values, self.graphs, self.sums, self.objects = _Names(), _Names(), _Names(), _Names()
 
     def program(self, entry):
         graphs = reachable(entry)
@@ -143,4 +143,6 @@ class _Printer:
             return f"!{self.type(v)}"
         if isinstance(v, type):
             return f"<{v.__qualname__}>"
+        if callable(v):
+            return f"<{self.objects(v, v.__name__)}>"
         return repr(v)

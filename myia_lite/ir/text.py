@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 from .nodes import Apply, Constant, Graph, Primitive
 from .types import DTYPES, F64, I64, Array, Bool, Never, Scalar, Stack, Sum, Tuple
@@ -25,15 +26,18 @@ def install_arrays(make) -> None:
     _make_array = make
 
 
-def parse_text(text: str, primitives: dict[str, Primitive]) -> Graph:
-    """The first graph of a printed program, with all that it reaches.  Raises SyntaxError."""
-    return _Parser(text, primitives).program()
+def parse_text(text: str, primitives: dict[str, Primitive], objects: dict[str, Any] | None = None) -> Graph:
+    """The first graph of a printed program, with all that it reaches; `objects`: what <name> in attributes means.
+
+    Raises SyntaxError.
+    """
+    return _Parser(text, primitives, objects or {}).program()
 
 
 class _Parser:
-    def __init__(self, text, primitives):
+    def __init__(self, text, primitives, objects):
         self.tokens = [m.group(1) for m in _TOKEN.finditer(text) if m.group(1).strip()]
-        self.k, self.primitives = 0, primitives
+        self.k, self.primitives, self.objects = 0, primitives, objects
         self.values, self.graphs, self.sums, self.declared = {}, {}, {}, set()
 
     # ---- tokens
@@ -165,6 +169,11 @@ class _Parser:
         self.take("=")
         if self.accept("!"):
             return key, self.type()
+        if self.accept("<"):
+            name = "".join(iter(self.take, ">"))
+            if name not in self.objects:
+                raise SyntaxError(f"nobody says what <{name}> is")
+            return key, self.objects[name]
         return key, self.literal()
 
     def literal(self):

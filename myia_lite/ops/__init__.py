@@ -4,5 +4,5 @@ In comes nothing, out goes `PRIMITIVES`, by name.  Guaranteed by a test that wal
 a value on the reference back end, a native lowering and a derivative, or stands on an explicit list with the reason.
 """
 
-from . import arrays, control, elementwise, surface
+from . import arrays, control, elementwise, foreign, surface
 from .define import PRIMITIVES

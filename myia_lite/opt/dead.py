@@ -51,7 +51,7 @@ class Demand:
                 continue
             # one that runs again has returned before
             runs = n.op.name in ("call", "grad") and n.attrs.get("checkpoint") != "again"
-            if n.op.effect or runs or any(inner):
+            if n.op.effect and not n.op.optional or runs or any(inner):
                 self.need(n)
                 found = True
         return found

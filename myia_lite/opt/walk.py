@@ -209,7 +209,7 @@ class Walk(Builder):
                 self.log.note(SHARE.name, self.graph, span or self.span, 1)
                 return n
         k = len(self.frames) - 1
-        if self.hoists and not op.in_place:
+        if self.hoists and not op.in_place and not op.effect:
             best, top = k, max([self.level.get(a, 0) for a in args if a.__class__ is not Constant], default=0)
             j = k
             while j > top and LOOP <= self.frames[j].kind <= TRIP:

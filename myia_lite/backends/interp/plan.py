@@ -15,6 +15,7 @@ import numpy as np
 
 from ...ir import Apply, Array, Constant, Graph, Node, Parameter, Tuple, free_variables, reachable
 from ...ops.define import NUMPY_DTYPES
+from .. import note_line
 
 CONTROL = ("call", "loop", "recur", "switch", "case", "guard", "raise")
 
@@ -28,6 +29,24 @@ def as_value(value, t):
     if hasattr(t, "dtype"):
         return NUMPY_DTYPES[t.dtype](value)
     return value
+
+
+def value_of(n: Apply) -> Callable | None:
+    """What computes the value of a node, None for control."""
+    return at_line(n) if n.op.name == "foreign" else n.op.value
+
+
+def at_line(n: Apply) -> Callable:
+    """The value of a node that calls functions of the user's: what they raise gets a note that names the line."""
+
+    def run(*args, **attrs):
+        try:
+            return n.op.value(*args, **attrs)
+        except BaseException as error:
+            note_line(error, n.span)
+            raise
+
+    return run
 
 
 @dataclass(slots=True)
@@ -69,7 +88,7 @@ class Plan:
     `meaning` of a node is what computes its value from those of its arguments; None leaves it to the machine.
     """
 
-    def __init__(self, entry: Graph, meaning: Callable[[Apply], Callable | None] = lambda n: n.op.value):
+    def __init__(self, entry: Graph, meaning: Callable[[Apply], Callable | None] = value_of):
         self.meaning = meaning
         self.literals: dict[Constant, Literal] = {}
         self.blocks = {g: Block(g) for g in reachable(entry)}

@@ -7,7 +7,7 @@ from collections import Counter
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Type
-from . import arrays, libm, scalars, sums
+from . import arrays, foreign, libm, scalars, sums
 from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
@@ -387,6 +387,7 @@ RULES = {
     "switch": Lowering.branch_rule,
     "case": Lowering.branch_rule,
     "guard": Lowering.guard,
+    "foreign": foreign.lower,
     "make": sums.make,
     "stack_new": sums.stack_new,
     "stack_push": sums.stack_push,

@@ -141,8 +141,9 @@ class CallGraph:
 
     @staticmethod
     def _raises(g: Graph) -> bool:
-        """A guard, or anything that may run out of memory."""
-        return any(n.op.name in ("guard", "raise") or on_heap(n.type) for sub in g.nested() for n in sub.nodes)
+        """A guard, Python functions, or anything that may run out of memory."""
+        raising = ("guard", "raise", "foreign")
+        return any(n.op.name in raising or on_heap(n.type) for sub in g.nested() for n in sub.nodes)
 
 
 def _components(graphs, calls) -> dict[Graph, int]:

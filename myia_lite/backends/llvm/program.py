@@ -14,9 +14,10 @@ import llvmlite.ir as ll
 import numpy as np
 
 from ...ir import INTS, Array, Graph, Never, Scalar, Tuple, reachable
-from .. import exception
+from .. import exception, note_line
 from . import jit, outside, runtime
 from .context import Context
+from .foreign import raise_again
 from .layout import (
     DATA,
     I1,
@@ -218,8 +219,9 @@ class _Entry(Context):
 
 
 def _unbounded(node, graph: Graph) -> bool:
-    """Arrays made from numbers have any size; recursion takes any time."""
-    return node.op.name == "call" or (
+    """Arrays made from numbers have any size; recursion takes any time, and so do functions from outside, which may
+    want Python's lock on another thread."""
+    return node.op.name in ("call", "foreign") or (
         isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params)
     )
 
@@ -273,6 +275,12 @@ class Program:
         if error == RECURSION_ERROR:
             raise RecursionError("maximum recursion depth exceeded in compiled code")
         attrs, dtypes, span = self._errors[error - FIRST_ERROR]
+        if attrs is None:
+            try:
+                raise_again(*values[:3])
+            except BaseException as e:
+                note_line(e, span)
+                raise
         raise exception(attrs, [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)], span)
 
 
