@@ -29,7 +29,6 @@ from .derivatives import (
     value_and_jacobian,
     vjp,
 )
-from .foreign import Foreign, foreign
 from .ir import (
     MyiaAttributeError,
     MyiaError,
@@ -43,6 +42,7 @@ from .ir import (
 
 if TYPE_CHECKING:
     from .check import check_grads
+    from .external import Foreign, foreign
     from .sparse import sparse_hessian, sparse_jacobian
 
 __all__ = [
@@ -79,7 +79,13 @@ __all__ = [
     "vjp",
 ]
 
-_LATE = {"check_grads": "check", "sparse_hessian": "sparse", "sparse_jacobian": "sparse"}
+_LATE = {
+    "Foreign": "external",
+    "check_grads": "check",
+    "foreign": "external",
+    "sparse_hessian": "sparse",
+    "sparse_jacobian": "sparse",
+}
 
 
 def __getattr__(name: str):

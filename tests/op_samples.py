@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from myia_lite.ops.foreign import Declared, External
+
 
 def sample(*args, **attrs):
     """Arguments (Python numbers as f64, i64, bool) and attributes."""
@@ -45,7 +47,13 @@ X1, X2, X3 = RNG.normal(size=5), RNG.normal(size=(3, 4)), RNG.normal(size=(2, 3,
 TIES = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 0.0]])  # no ties within the smallest change of differences
 I = np.array
 
+SCALED = External(
+    lambda x, k, y: (x * k, y[0] > 0.0), "scaled", (Declared("f64", ("n",)), Declared("i64"), Declared("f64", (None,))),
+    (Declared("f64", ("n",)), Declared("bool")), False,
+)  # fmt: skip
+
 SAMPLES = {
+    "foreign": [sample(np.array([1.0, 2.0]), 3, np.array([0.5]), function=SCALED)],
     "add": BOTH + INTS,
     "sub": BOTH + INTS,
     "mul": BOTH + INTS,

@@ -201,6 +201,10 @@ def test_a_method_a_builtin_and_an_object():
 
     table = Table([1.0, 4.0, 9.0])
     by_call, by_method = foreign(table, args=int, result=float), foreign(table.entry, args=int, result=float)
+    order = foreign(np.argsort, args="f64[n]", result="i64[n]")
+    assert_same(myia(lambda x: order(x))(X), np.argsort(X))
+    largest = foreign(max, args="float, float, float", result=float)
+    assert myia(lambda x: largest(x, 2.0, 3.0))(1.0) == largest(1.0, 2.0, 3.0) == 3.0
     gamma, one = foreign(math.lgamma, args=float, result=float), foreign(lambda x: (x,), args=float, result=(float,))
     assert myia(lambda k: by_call(k) + by_method(k + 1) + gamma(2.5))(1) == 13.0 + math.lgamma(2.5)
     for backend in BACKENDS:
@@ -541,14 +545,14 @@ def c_test(x, k, b):
 
 total = foreign(c_sum, args="f64[n]", result=float)
 scaled = foreign(c_scaled, args="float, f64[m,n]", result=("f64[m,n]", int))
-tested = foreign(c_test, args="f32, i32, bool", result=bool)
+checked = foreign(c_test, args="f32, i32, bool", result=bool)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_c_functions(backend):
     def f(a, x):
         y, count = scaled(a, x.T)
-        return total(y[0]), y, count, tested(a, 1, True), tested(a, 1, False)
+        return total(y[0]), y, count, checked(a, 1, True), checked(a, 1, False)
 
     a = np.arange(6.0).reshape(2, 3)
     assert_same(myia(f, backend=backend)(2.0, a), f(2.0, a))
@@ -588,6 +592,24 @@ def test_numba():
     assert_same(myia(lambda x: f(f(x)))(X), 4.0 * X)
     assert_same(jacrev(lambda x: f(x) * x)(X), np.diag(4.0 * X))
     assert_same(jacfwd(lambda x: f(x) * x)(X), np.diag(4.0 * X))
+
+
+def test_the_example_of_the_documentation():
+    solve = foreign(np.linalg.solve, args="f64[n,n], f64[n]", result="f64[n]")
+
+    def backward(a, x, x_bar):
+        b_bar = solve(a.T, x_bar)
+        return -b_bar[:, None] * x[None, :], b_bar
+
+    solve.defjvp(lambda primals, tangents: ((x := solve(*primals)), solve(primals[0], tangents[1] - tangents[0] @ x)))
+    solve.defvjp(lambda a, b: ((x := solve(a, b)), (a, x)), lambda s, x_bar: backward(*s, x_bar))
+    a = np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.5, 0.0, 2.0]])
+    inverse = np.linalg.inv(a)
+    assert_same(jacrev(solve, argnums=1)(a, X), inverse)
+    assert_same(jacrev(solve)(a, X), -np.einsum("ij,k->ijk", inverse, inverse @ X))
+    assert_same(jacfwd(solve)(a, X), -np.einsum("ij,k->ijk", inverse, inverse @ X))
+    assert_same(hessian(lambda b: solve(a, b * b).sum())(X), np.diag(2.0 * inverse.sum(0)))
+    assert_same(jacrev(jacrev(lambda b: solve(a, b * b).sum()))(X), np.diag(2.0 * inverse.sum(0)))
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ NO_DERIVATIVE_RULE = {
     "grad": "ad expands the inner one first",
     "jvp": "ad expands the inner one first",
     "custom": "ad: the program gives its rules",
+    "foreign": "ad: differentiated by `custom` only",
 }
 
 TYPED = [p for name, p in PRIMITIVES.items() if name not in SURFACE]

@@ -246,7 +246,7 @@ def _positional(count: int) -> inspect.Signature:
 
 
 def _signature(function, count: int) -> inspect.Signature:
-    """That of the Python function; of one that has none, positions."""
+    """The first parameters of a Python function; positions, of one that does not tell."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -259,7 +259,9 @@ def _signature(function, count: int) -> inspect.Signature:
             f"called so: {error}",
             remedy="declare a type for each parameter",
         ) from None
-    return signature
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    first = [p for p in signature.parameters.values() if p.kind in kinds][:count]
+    return inspect.Signature(first) if len(first) == count else _positional(count)
 
 
 def _foreign_type(types, attrs, graphs) -> Type:
