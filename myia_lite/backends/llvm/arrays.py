@@ -26,7 +26,7 @@ def materialise(ctx, node, plan):
     """A new array, computed element by element."""
     kernel = Kernel(ctx, plan)
     kernel.sizes = kernel.dims(node, computed=True)
-    out = new_array(kernel, node.type, kernel.sizes)
+    out = new_result(kernel, node, kernel.sizes)
     target, expression = Target(kernel, out, kernel.index()), kernel.compute(node)
     kernel.exactly(expression, lambda: assign(kernel, target, expression))
     return out
@@ -34,6 +34,10 @@ def materialise(ctx, node, plan):
 
 def new_array(kernel: Kernel, t: Array, sizes) -> ArrayValue:
     return kernel.ctx.new_array(t, [as_value(d) for d in sizes])
+
+
+def new_result(kernel: Kernel, node, sizes) -> ArrayValue:
+    return kernel.ctx.new_result(node, node.type, [as_value(d) for d in sizes])
 
 
 def release(ctx, array: ArrayValue) -> None:
@@ -66,7 +70,7 @@ def _concat(ctx, node, plan):
     for kernel, _ in pieces:
         sizes = [m if isinstance(m, int) else n for m, n in zip(sizes, kernel.sizes, strict=True)]
     sizes[axis] = total if node.type.shape[axis] is None else node.type.shape[axis]
-    out = new_array(pieces[0][0], node.type, sizes)
+    out = new_result(pieces[0][0], node, sizes)
     for x, (kernel, start) in zip(node.args, pieces, strict=True):
         index = list(kernel.index())
         index[axis] = Affine(start, index[axis].axis, 1, False)
@@ -193,7 +197,7 @@ def _reduction(name):
             return kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, None))
         kept = [k for k in range(len(kernel.sizes)) if k not in axes]
         sizes = [kernel.sizes[k] for k in kept]
-        out = new_array(kernel, node.type, sizes)
+        out = new_result(kernel, node, sizes)
         identity = kernel.index()
         target = Target(kernel, out, tuple(identity[k] for k in kept), sizes)
         kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, target))

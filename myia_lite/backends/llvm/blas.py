@@ -51,7 +51,7 @@ def matmul(ctx, node: Apply, plan):
     right = Factor(ctx, plan, node.args[1], node.attrs["tb"])
     m, n, k = _common(t.shape[-2], left.rows), _common(t.shape[-1], right.columns), _common(left.columns, right.rows)
     batch = [_common(d, _common(p, q)) for d, p, q in zip(t.shape[:-2], left.batch, right.batch, strict=True)]
-    out = ctx.new_array(t, [as_value(d) for d in (*batch, m, n)])
+    out = ctx.new_result(node, t, [as_value(d) for d in (*batch, m, n)])
     count = 1
     for d in batch:
         count = times(b, count, d)

@@ -73,6 +73,11 @@ class Context:
         dims = tuple(i64(n) if n is not None else d for d, n in zip(dims, t.shape, strict=True))
         return ArrayValue(obj, self.offset(obj, DATA), dims, t)
 
+    def new_result(self, node: Node, t: Array, dims) -> ArrayValue:
+        """The array that is the value of `node`, its elements undefined: where the program's caller wants it, for that
+        of a result, else owned memory."""
+        return self.new_array(t, dims)
+
     def allocate(self, size, header: int, children):
         """A counted object of `size` bytes after its header; `children` releases what it holds."""
         obj = self.b.call(self.module.runtime("rt_alloc"), [self.context, size, i64(header), children])

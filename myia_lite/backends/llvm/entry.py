@@ -19,7 +19,7 @@ from .leaves import PLACED, PYTHON, Arguments, Results
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
 from .program import Program, slots_of
 
-WORK = 1 << 12  # elements in the arguments from which on a program runs without the GIL
+WORK = 1 << 15  # bytes of the arguments of unknown size from which on a program runs without the GIL
 FASTCALL_KEYWORDS = 0x80 | 0x2
 API = {
     "PyFloat_FromDouble": "ptr (double)",
@@ -238,15 +238,14 @@ class _Entry(Code):
         """Without the GIL where the work may take long."""
         call = "call i64 @run(ptr %a, ptr %r)"
         unknown = [(a, n) for (_, a, n) in self.given.arrays if n is None]
-        known = sum(n for (*_, n) in self.given.arrays if n is not None)
-        if self.program.long or known > WORK:
+        if self.program.long:
             error = self._released(call)
         elif not unknown:
             error = self.let(call)
         else:
             total = functools.reduce(lambda m, n: self.let(f"add i64 {m}, {n}"), [a for a, _ in unknown])
             free, held, done = self.label(), self.label(), self.label()
-            self.branch(self.let(f"icmp sgt i64 {total}, {8 * WORK}"), free, held)
+            self.branch(self.let(f"icmp sgt i64 {total}, {WORK}"), free, held)
             self.start(free)
             one = self._released(call)
             self.do(f"br label %{done}")

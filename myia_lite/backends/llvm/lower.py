@@ -12,8 +12,8 @@ from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
 from .module import ModuleBuilder
-from .ownership import CallGraph, Cell, Ownership, tail
-from .runtime import CONTEXT_LIMIT, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
+from .ownership import CallGraph, Cell, Ownership, source, tail
+from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
 from .unique import Uniqueness, counted_pushes
 
 
@@ -64,7 +64,7 @@ class Exit:
 
 
 class Lowering(Context):
-    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph):
+    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, results=()):
         super().__init__(module, module.functions[graph])
         self.graph, self.calls = graph, calls
         self.plans = {g: arrays.plan(g) for g in graph.nested()}
@@ -75,6 +75,36 @@ class Lowering(Context):
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
         self.plan = None
+        self.places = self._places(results)
+
+    def _places(self, results) -> dict[Node, int]:
+        """The nodes that may make their array where the caller wants a result.
+
+        A result that was copied on its way all the same is copied there in the end.  By then another result must not
+        lie in that memory, so arrays on which others may be built have a place only where there is one result.
+        """
+        if len(results) == 1:
+            return {source(node): slot for node, slot in results}
+        return dict(reversed(results))
+
+    def new_result(self, node: Node, t: Array, dims) -> ArrayValue:
+        slot = self.places.get(node)
+        if slot is None:
+            return self.new_array(t, dims)
+        b, new, done = self.b, self.block("new"), self.block("placed")
+        to = self.load(self.load(self.context, CONTEXT_RESULTS, PTR), 8 * slot, PTR)
+        before = b.block
+        b.cbranch(b.icmp_unsigned("!=", to, NULL), done, new)
+        b.position_at_end(new)
+        made = self.new_array(t, dims)
+        after = b.block
+        b.branch(done)
+        b.position_at_end(done)
+        obj, data = b.phi(PTR), b.phi(PTR)
+        for phi, given, own in ((obj, NULL, made.obj), (data, to, made.data)):
+            phi.add_incoming(given, before)
+            phi.add_incoming(own, after)
+        return ArrayValue(obj, data, made.dims, t)
 
     def operands(self, g: Graph, node: Apply):
         if node in self.plans[g].inlined:

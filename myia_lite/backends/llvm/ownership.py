@@ -106,6 +106,44 @@ def tail_calls(g: Graph) -> Iterator[Apply]:
             yield from tail_calls(h)
 
 
+def source(node: Node) -> Node:
+    """The node whose memory an array has, as far as writing in place and going round loops leave it there."""
+    while isinstance(node, Apply):
+        loop, index = node, None
+        if node.op.name == "get":
+            loop, index = node.args[0], node.attrs["index"]
+        if node.op.in_place:
+            node = node.args[0]
+        elif isinstance(loop, Apply) and loop.op.name == "loop":
+            (g,) = loop.graphs
+            ends = list(_ends(g, g))
+            left = [r.args[index] if index is not None and r.op.name == "tuple" else r for r, _ in ends if r]
+            if index is not None and any(r.op.name != "tuple" for r, _ in ends if r):
+                return node
+            p = source(left[0]) if left else None
+            if p not in g.params or any(source(r) is not p for r in left):
+                return node
+            k = g.params.index(p)
+            if any(source(again.args[k]) is not p for _, again in ends if again):
+                return node
+            node = loop.args[k]
+        else:
+            return node
+    return node
+
+
+def _ends(g: Graph, loop: Graph) -> Iterator[tuple[Node | None, Apply | None]]:
+    """The ways out of a loop's graph: (its value, None) where the loop ends, (None, the `recur`) where it goes on."""
+    end = tail(g)
+    if end is None:
+        yield g.result, None
+    elif end.op.name == "recur":
+        yield None, end
+    elif end.op.name in ("switch", "case"):
+        for h in end.graphs:
+            yield from _ends(h, loop)
+
+
 class CallGraph:
     """The closed graphs that an entry reaches: which are recursive on the native stack, which may raise."""
 
@@ -113,6 +151,7 @@ class CallGraph:
         self.graphs = reachable(entry)
         self.jumps = {g: {n for n in tail_calls(g) if n.graphs[0] is g} for g in self.graphs}
         calls = {g: self._calls(g) for g in self.graphs}
+        self.called = {h for hs in calls.values() for h in hs} | {g for g in self.graphs if self.jumps[g]}
         self.component = _components(self.graphs, calls)
         self.recursive = {
             g

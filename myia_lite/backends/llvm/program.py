@@ -8,15 +8,17 @@ The first slot of an array result may come with an address: then its elements ar
 from __future__ import annotations
 
 import ctypes
+import itertools
 import operator
 
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import INTS, Array, Graph, Never, Scalar, Tuple, reachable
+from ...ir import INTS, Apply, Array, Graph, Never, Node, Scalar, Tuple
 from .. import exception, note_line
 from . import jit, outside, runtime
 from .context import Context
+from .cost import may_run_long
 from .foreign import raise_again
 from .layout import (
     DATA,
@@ -41,6 +43,7 @@ from .runtime import (
     CONTEXT_END,
     CONTEXT_LIMIT,
     CONTEXT_REST,
+    CONTEXT_RESULTS,
     CONTEXT_SIZE,
     FIRST_CHUNK,
     FIRST_ERROR,
@@ -65,6 +68,16 @@ def slots_of(t) -> int:
     raise TypeError(f"a value of type {t} at the boundary of a program")
 
 
+def result_slots(graph: Graph) -> list[tuple[Node, int]]:
+    """The arrays that a graph returns, with the slots of their addresses."""
+    nodes = [graph.result]
+    if isinstance(graph.result_type, Tuple):
+        tuple_ = isinstance(graph.result, Apply) and graph.result.op.name == "tuple"
+        nodes = graph.result.args if tuple_ else []
+    ends = itertools.accumulate((slots_of(n.type) for n in nodes), initial=0)
+    return [(n, slot) for n, slot in zip(nodes, ends, strict=False) if isinstance(n.type, Array)]
+
+
 def build(graph: Graph) -> ModuleBuilder:
     """The program's LLVM module, not optimised."""
     m = ModuleBuilder(graph.name)
@@ -72,7 +85,7 @@ def build(graph: Graph) -> ModuleBuilder:
     for g in calls.graphs:
         declare(m, g)
     for g in calls.graphs:
-        Lowering(m, g, calls).run()
+        Lowering(m, g, calls, result_slots(g) if g is graph and g not in calls.called else ()).run()
     _Entry(m, graph, calls).run()
     return m
 
@@ -119,6 +132,7 @@ class _Entry(Context):
         clear = self.intrinsic("llvm.memset.p0.i64", ll.VoidType(), [PTR, I8, I64, I1])
         b.call(clear, [context, I8(0), i64(CONTEXT_SIZE), I1(0)])
         self.store(self.limit, context, CONTEXT_LIMIT)
+        self.store(self.results, context, CONTEXT_RESULTS)
         chunk = self.alloca(ll.ArrayType(I8, FIRST_CHUNK), "chunk")
         chunk.align = 64
         self.store(chunk, context, CONTEXT_REST)
@@ -218,24 +232,13 @@ class _Entry(Context):
         b.ret(b.call(self.module.runtime("rt_recursive"), [Symbol(self.fn), Symbol(deep), args, results]))
 
 
-def _unbounded(node, graph: Graph) -> bool:
-    """Arrays made from numbers have any size; recursion takes any time, and so do functions from outside, which may
-    want Python's lock on another thread."""
-    return node.op.name in ("call", "foreign") or (
-        isinstance(node.type, Array) and not any(isinstance(p.type, Array) for p in graph.params)
-    )
-
-
 class Program:
     """The compiled entry graph: `program(leaves)` is the list of its results' leaves."""
 
     def __init__(self, graph: Graph):
         self.params = [p.type for p in graph.params]
         self.results = results_of(graph)
-        # may it run long on small arguments?
-        self.long = any(
-            n.op.name == "loop" or _unbounded(n, graph) for g in reachable(graph) for h in g.nested() for n in h.nodes
-        )
+        self.long = may_run_long(graph)
         with jit.LOCK:
             m = build(graph)
             found = {s: outside.address(s) for s in m.module.globals}

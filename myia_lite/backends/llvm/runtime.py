@@ -4,7 +4,7 @@ A call's *context* is a struct on the stack of its entry function:
     0: the id of the error that was raised, or 0      8..40: the values in its message
     40: the first of the live large objects of this call    48: how far down the stack may grow (null: anywhere)
     56: how many small objects are alive    64, 72: the rest of the newest chunk    80: the chunks    88: its size
-    96: the free small objects, a list for each size
+    96: the free small objects, a list for each size    552: the slots of the results
 A heap object has a header:
     0: reference count        8: bytes allocated
     16: `children(obj, &worklist)`, which drops what the object holds, or null
@@ -29,7 +29,8 @@ CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEX
 CONTEXT_CHUNKS, CONTEXT_CHUNK, CONTEXT_FREE = 80, 88, 96
 SMALL = 7 << 14  # objects of more bytes go through the pool
 CLASSES = 57  # sizes of small objects: multiples of 64 up to 2048, then four in each power of two
-CONTEXT_SIZE = CONTEXT_FREE + 8 * CLASSES
+CONTEXT_RESULTS = CONTEXT_FREE + 8 * CLASSES
+CONTEXT_SIZE = CONTEXT_RESULTS + 8
 FIRST_CHUNK, LAST_CHUNK = 4096, 16 << 20  # bytes: of the chunk on the stack, and where they stop to double
 SHALLOW = 64 << 10  # how much of the caller's stack a recursive program may use: threads may have small ones
 DEEP = 256 << 20  # and how much it gets of its own: a million frames, and an endless recursion ends in a second

@@ -138,34 +138,47 @@ def _straight(g: Graph) -> list[Apply]:
         (h,) = round_
 
 
-def counted_pushes(node: Apply) -> dict[int, tuple[Node, Node]]:
-    """The stacks that a loop pushes onto once a trip, while it runs from `start` to `stop` by ones and has no other way
-    out than an error: index of the parameter -> (start, stop)."""
+def trips(node: Apply) -> tuple[Node, Node] | None:
+    """(start, stop) of a loop that runs from `start` to `stop` by ones and has no other way out than an error."""
+    found = _counted(node)
+    return found[1:3] if found else None
+
+
+def _counted(node: Apply) -> tuple[Graph, Node, Node] | None:
+    """The graph of a trip with start and stop, for such a loop."""
     (g,) = node.graphs
     end = tail(g)
     if end is None or end.op.name != "switch":
-        return {}
+        return None
     test, (body, done) = end.args[0], end.graphs
     again, left = tail(body), tail(done)
     if again is None or again.op.name != "recur" or again.graphs[0] is not g or left is not None:
-        return {}
+        return None
     if not (isinstance(test, Apply) and test.op.name == "lt" and test in g.nodes and test.args[0] in g.params):
-        return {}
+        return None
     index, stop = g.params.index(test.args[0]), test.args[1]
     if stop.type != I64:
-        return {}
+        return None
     step = again.args[index]
     inside = {x for h in g.nested() for x in (*h.params, *h.nodes)}
     if stop in inside or not (isinstance(step, Apply) and step.op.name == "add" and len(step.args) == 2):
-        return {}
+        return None
     one = [a for a in step.args if a is not test.args[0]]
     if len(one) != 1 or not isinstance(one[0], Constant) or one[0].value != 1:
+        return None
+    return body, node.args[index], stop
+
+
+def counted_pushes(node: Apply) -> dict[int, tuple[Node, Node]]:
+    """The stacks that a counted loop pushes onto once a trip: index of the parameter -> (start, stop)."""
+    found = _counted(node)
+    if found is None:
         return {}
-    out = {}
+    (g,), (body, start, stop), out = node.graphs, found, {}
     for k, p in enumerate(g.params):
-        push = again.args[k]
+        push = tail(body).args[k]
         fresh = isinstance(node.args[k], Apply) and node.args[k].op.name == "stack_new"
         pushed = isinstance(push, Apply) and push.op.name == "stack_push" and push in body.nodes
         if isinstance(p.type, Stack) and fresh and pushed and push.args[0] is p:
-            out[k] = node.args[index], stop
+            out[k] = start, stop
     return out
