@@ -43,6 +43,8 @@ NO_VALUE = SURFACE | {
     "raise": "raises; the machine knows where",
     "grad": "expanded by ad",
     "jvp": "expanded by ad",
+    "vjp": "expanded by ad",
+    "pullback": "expanded by ad",
     "stop_gradient": "removed by ad",
     "custom": "made a call by ad",
 }
@@ -60,6 +62,8 @@ NO_DERIVATIVE_RULE = {
     "stack_pop": "ad: its pullback is stack_push",
     "grad": "ad expands the inner one first",
     "jvp": "ad expands the inner one first",
+    "vjp": "ad expands the inner one first",
+    "pullback": "ad expands the inner one first",
     "custom": "ad: the program gives its rules",
     "foreign": "ad: differentiated by `custom` only",
 }

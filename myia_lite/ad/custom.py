@@ -104,9 +104,15 @@ class Custom:
         count = len(both.type.elems) - len(self.wrt)
         return [get(both, index=count + k) for k in range(len(self.wrt))]
 
+    def check_linear(self) -> None:
+        """Refuse to linearise by a rule for forward mode that is not linear in its tangents."""
+        if "jvp" in self.graphs:
+            start = len(self.own)
+            self.linear(self.graphs["jvp"], range(start, start + len(self.wrt)), "linearised")
+
     def linear(self, rule: Graph, places, mode: str) -> None:
         """Refuse to transpose what is not linear in its parameters `places`."""
-        first = len(self.results) if mode == "reverse" else 0
+        first = 0 if mode == "forward" else len(self.results)
         culprit = Linearity().result(rule, {rule.params[k] for k in places}, first)
         if culprit is not None:
             raise MyiaTypeError(

@@ -50,9 +50,14 @@ class Forward:
     def __init__(self):
         self.made: dict[tuple, Graph] = {}
         self.todo: list[tuple] = []
+        self.linear = False
 
-    def jvp(self, g: Graph, wrt: tuple[int, ...]) -> Graph:
-        """The closed graph (arguments of g, tangents of `wrt`) -> (results of g…, tangents of the float ones)."""
+    def jvp(self, g: Graph, wrt: tuple[int, ...], linear: bool = False) -> Graph:
+        """The closed graph (arguments of g, tangents of `wrt`) -> (results of g…, tangents of the float ones).
+
+        `linear`: to be transposed, so that the rules of the program have to be linear.
+        """
+        self.linear = linear
         if isinstance(g.result_type, Tuple):
             paths = tuple((k,) for k, t in enumerate(g.result_type.elems) if is_float(t))
         else:
@@ -60,12 +65,12 @@ class Forward:
         out = self.dual(g, tuple((k, ()) for k in wrt), paths)
         while self.todo:
             key = self.todo.pop()
-            Dual(self, *key).function(self.made[key])
+            Dual(self, *key[:3]).function(self.made[key])
         return out
 
     def dual(self, f: Graph, mask: tuple[tuple[int, Path], ...], paths: tuple[Path, ...]) -> Graph:
         """f with tangents for the leaves `mask` of its parameters, and for the leaves `paths` of its result."""
-        key = f, mask, paths
+        key = f, mask, paths, self.linear
         if key not in self.made:
             new = self.made[key] = Graph(f"{f.name}~", None, f.span)
             for p in f.params:
@@ -338,6 +343,8 @@ class Dual:
             return
         c = Custom(n)
         c.check(self.varies)
+        if self.forward.linear:
+            c.check_linear()
         results, dots = c.push([self.env.node(a) for a in n.args], [self.given(n.args[k]) for k in c.wrt])
         self.env.nodes[n] = tuple_of(*results) if isinstance(n.type, Tuple) else results[0]
         for k, dot in zip(c.floats, dots, strict=True):

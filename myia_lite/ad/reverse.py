@@ -10,6 +10,7 @@ and the holes are filled with saved or recomputed values.  What a region saves i
     recur(next) in L             recur(next, push(k, saved))            pop(k), the trip's handler, recur
     y = call f(x), recursive     (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ, accumulators, env)
     y = call[checkpoint] f(x)    y = call f(x)                          x̄ = call ∂f(x, ȳ, accumulators): f again
+    (y, r) = vjp f(x)            (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ), at each `pullback(r, ȳ)`
 
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
 what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
@@ -27,6 +28,7 @@ from ..ir import (
     Builder,
     Constant,
     Graph,
+    Residual,
     Sum,
     Tuple,
     clone,
@@ -35,6 +37,7 @@ from ..ir import (
 from ..ops.control import (
     case,
     make,
+    raise_,
 )
 from ..ops.control import tuple_ as tuple_of
 from .adjoints import Adjoints, Scope
@@ -55,7 +58,9 @@ from .tangent import (
 
 @dataclass(eq=False)
 class Entry:
-    """A recursive function's forward and backward graphs, for the leaves wanted and the result cotangents present."""
+    """The forward and backward graphs of a function, recursive or of a `vjp` node, for the leaves wanted and the result
+    cotangents present.
+    """
 
     primal: Graph
     wanted: tuple[tuple[int, Path], ...]
@@ -80,12 +85,30 @@ class Reverse:
 
         With `seeds` it takes the cotangents of these results as further arguments.
         """
+        return self._complete(lambda: self._gradient(g, wrt, seeds))
+
+    def pair(self, g: Graph, wrt: tuple[int, ...], seeds: tuple[int, ...], record: Residual) -> tuple[Graph, Graph]:
+        """▶g: (arguments of g) -> (results of g…, record) and ◀g: (record, cotangents of `seeds`) -> those of `wrt`;
+        fills in what the record holds.
+        """
+        several = isinstance(g.result_type, Tuple)
+        present = tuple((k,) if several else () for k in seeds)
+
+        def made():
+            e = self._entry(g, tuple((k, ()) for k in wrt), present, record, set(), [])
+            self._fill(e, set())
+            return e.forward, e.backward
+
+        return self._complete(made)
+
+    def _complete(self, make):
+        """What `make` gives, once all that it asked for is there."""
         while True:
             self.entries, self.todo, self.grown = {}, [], False
-            out = self._gradient(g, wrt, seeds)
+            out = make()
             while self.todo:
-                make, key = self.todo.pop()
-                make(key)
+                later, key = self.todo.pop()
+                later(key)
             if not self.grown:
                 return out
 
@@ -163,38 +186,53 @@ class Reverse:
         with Builder(g):
             g.result = tuple_of(*found)
 
-    # ---- recursive functions
+    # ---- recursive functions, and those of `vjp` nodes
     def entry(self, f: Graph, wanted, present) -> Entry:
         key = f, wanted, present
         if key not in self.entries:
-            record = Sum(f"R_{f.name}", {"frame": ()})
-            params, results = f.params, f.result_type.elems if isinstance(f.result_type, Tuple) else (f.result_type,)
             keep = borrowed(f)
-            accumulated = {(k, p) for k, p in wanted if k in keep and isinstance(type_at(params[k].type, p), Array)}
+            accumulated = {
+                (k, p) for k, p in wanted if k in keep and isinstance(type_at(f.params[k].type, p), Array)
+            }
             env = list(self.needs.setdefault(key, []))
-            forward, backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
-            for p in params:
-                forward.parameter(p.type, p.name)
-            forward.result_type = Tuple((*results, record))
-            backward.parameter(record, "r")
-            for path in present:
-                backward.parameter(tangent(type_at(f.result_type, path)), "y_bar")
-            for k, path in wanted:
-                if (k, path) in accumulated:
-                    backward.parameter(tangent(type_at(params[k].type, path)), f"{params[k].name}_bar")
-            for k in env:
-                backward.parameter(params[k].type, params[k].name)
-            backward.result_type = Tuple(tuple(tangent(type_at(params[k].type, p)) for k, p in wanted))
-            self.entries[key] = Entry(f, wanted, present, accumulated, env, record, forward, backward)
+            record = Sum(f"R_{f.name}", {"frame": ()})
+            self.entries[key] = self._entry(f, wanted, present, record, accumulated, env)
             self.todo.append((self._function, key))
         return self.entries[key]
 
+    def _entry(self, f: Graph, wanted, present, record: Sum, accumulated, env) -> Entry:
+        """The two graphs without their bodies."""
+        params, results = f.params, element_types(f.result_type)
+        forward, backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
+        for p in params:
+            forward.parameter(p.type, p.name)
+        forward.result_type = Tuple((*results, record))
+        backward.parameter(record, "r")
+        for path in present:
+            backward.parameter(tangent(type_at(f.result_type, path)), "y_bar")
+        for k, path in wanted:
+            if (k, path) in accumulated:
+                backward.parameter(tangent(type_at(params[k].type, path)), f"{params[k].name}_bar")
+        for k in env:
+            backward.parameter(params[k].type, params[k].name)
+        backward.result_type = Tuple(tuple(tangent(type_at(params[k].type, p)) for k, p in wanted))
+        return Entry(f, wanted, present, accumulated, env, record, forward, backward)
+
     def _function(self, key):
+        """A recursive function's arrays are handed to its backward pass again."""
         e = self.entries[key]
+        arrays = {k for k, p in enumerate(e.primal.params) if isinstance(p.type, Array)}
+        for k in self._fill(e, arrays):  # another round, with these too
+            self.needs[key].append(k)
+            self.grown = True
+
+    def _fill(self, e: Entry, arrays: set[int]) -> list[int]:
+        """The bodies; of the parameters `arrays` the backward pass takes those in `env`, and saves none.  Says which
+        others it reads."""
         primal = self.primal(e.primal)
         body = Body(self, primal, {(primal.params[k], p) for k, p in e.wanted})
         frame = Graph("frame", e.backward)
-        arrays = {p for p in primal.params if isinstance(p.type, Array)}
+        free = {primal.params[k]: k for k in arrays}
         scope = Scope(None, {*primal.params, *primal.nodes}, frame)
         _, *given = e.backward.params
         given = iter(given)
@@ -206,28 +244,25 @@ class Reverse:
         env = {primal.params[k]: next(given) for k in e.env}
         with Builder(frame):
             for path, bar in zip(e.present, bars, strict=True):
-                if body.active(primal.result, path):
-                    adjoints.add((primal.result, path), bar)
+                body.give(adjoints, primal.result, path, bar)
             body.backward(scope, primal.nodes, adjoints)
             out = []
             for k, path in e.wanted:
                 bar = adjoints.get((primal.params[k], path))
                 out.append(body.zero(scope, primal.params[k], path) if bar is None else bar)
             frame.returns(tuple_of(*out))
-        for p in arrays:
+        for p in free:
             scope.free[p] = lambda p=p: env[p]
-        scope.own -= arrays
+        scope.own -= set(free)
         used = body.used(scope)
         reads = set(body.reads_again(scope, used)) | set(used)
-        for p in arrays & reads:
-            if p not in env:  # another round, with this parameter handed to the backward pass
-                self.needs[key].append(primal.params.index(p))
-                self.grown = True
-                env[p] = e.backward.parameter(p.type, p.name)
+        more = [p for p in free if p in reads and p not in env]
+        env.update((p, e.backward.parameter(p.type, p.name)) for p in more)
         saved = body.fill(scope, lambda k: frame.parameter(body.key_type(k)), used)
         e.record.variants["frame"] = tuple(body.key_type(k) for k in saved)
         with Builder(e.backward):
-            r = current().emit(case, e.backward.params[0], graphs=(frame,), type=e.backward.result_type)
+            graphs = [frame if tag == "frame" else self._nothing(e, tag) for tag in e.record.variants]
+            r = current().emit(case, e.backward.params[0], graphs=graphs, type=e.backward.result_type)
             e.backward.returns(r)
         forward = Forward(dict(zip(primal.params, e.forward.params, strict=True)))
         with Builder(e.forward):
@@ -235,3 +270,12 @@ class Reverse:
             results = elements(forward.node(primal.result))
             r = make(*[body.saved_value(forward, k) for k in saved], sum=e.record, tag="frame")
             e.forward.returns(tuple_of(*results, r))
+        return [free[p] for p in more]
+
+    def _nothing(self, e: Entry, tag: str) -> Graph:
+        """No forward pass was run: nobody looks at such a record."""
+        g = Graph(tag, e.backward)
+        with Builder(g):
+            g.result = raise_(exception="SystemError", message="a pullback without its forward pass")
+        g.result_type = g.result.type
+        return g

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
-from ..ir import Array, MyiaTypeError, Node, Span, Sum
+from ..ir import Array, MyiaTypeError, Node, Residual, Span, Sum
 
 STALE = -1
 
@@ -186,7 +186,7 @@ def paths(t) -> list[tuple]:
     """The paths to the arrays in a value of a type."""
     if isinstance(t, Array):
         return [()]
-    if isinstance(t, Sum):
+    if isinstance(t, Sum) and not isinstance(t, Residual):  # what a record holds, no name can show
         return [
             (tag, k, *path) for tag, fields in t.variants.items() for k, f in enumerate(fields) for path in paths(f)
         ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 
-from ..ir import Array, Constant, Node, Tuple, is_float
+from ..ir import Array, Constant, Node, constant, Tuple, is_float
 from ..ops import arrays, control, elementwise
 from . import library
 from .calls import Specialisation
@@ -18,7 +18,21 @@ from .jacobians import forward_is_cheaper, jacobian_graph
 from .joins import End, is_complex, several
 from .structures import Dyn, Known, Template, Tree, Union, generalised
 from .transforms import Transforms
-from .values import NONE, Bound, Closure, Complex, Iterator, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
+from .values import (
+    NONE,
+    AtPoint,
+    Bound,
+    Closure,
+    Complex,
+    Iterator,
+    Leaf,
+    Mapping,
+    Record,
+    Sequence,
+    Static,
+    Transformed,
+    Value,
+)
 
 FLOATS = ("f32", "f64")
 OF_FUNCTION = ("jacfwd", "jacrev", "jacobian", "value_and_jacobian", "hessian")  # f, argnums -> a function
@@ -85,9 +99,9 @@ class Directional(Transforms):
                     f"{t.kind}(): {len(args[0].items)} primals and {len(args[1].items)} tangents", "give one for each"
                 )
             return getattr(self, f"_{t.kind}")(t, *args)
-        if t.kind in ("pullback", "linear"):
+        if t.kind == "pullback":
             primals, *rest = args
-            return getattr(self, f"_{t.kind}")(t, primals.items, rest)
+            return self._pullback(t, primals.items, rest)
         if t.kind == "hessian":
             inner = replace(t, kind="jacrev")
             return self.call(replace(t, kind="jacfwd", function=inner), args, keywords)
@@ -97,7 +111,7 @@ class Directional(Transforms):
         if keywords and t.kind in ("vjp", "linearize"):
             self.error(f"{t.kind}() takes the arguments of the function by position", f"{t.kind}(f, x, y)")
         if t.kind in ("vjp", "linearize"):
-            return self._held(t, args)
+            return getattr(self, f"_{t.kind}")(t, args)
         return self._jacobians(t, args, keywords)
 
     # ---- the function ------------------------------------------------------------------------------------------------
@@ -187,8 +201,11 @@ class Directional(Transforms):
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
 
     # ---- directions --------------------------------------------------------------------------------------------------
-    def _direction(self, t: Template, value: Value, primal: list, at: int, what: str, found: dict[int, Node]) -> int:
-        """Note in `found` the leaves of a direction of a value of template `t`, whose leaves are `primal`."""
+    def _direction(
+        self, t: Template, value: Value, primal, at: int, what: str, found: dict[int, Node]
+    ) -> int:
+        """Note in `found` the leaves of a direction of a value of template `t`, whose leaves (or their shapes) are
+        `primal`, by number."""
         count = len(self.types(t))
         if isinstance(value, Static) and value.value is None:
             return at + count
@@ -220,7 +237,7 @@ class Directional(Transforms):
         fits = isinstance(value, (Sequence, Record)) and len(value.items) == len(t.items)
         return value.items if fits else None
 
-    def _direction_leaf(self, t: Dyn, value: Value, primal: Node | None, what: str) -> Node:
+    def _direction_leaf(self, t: Dyn, value: Value, primal: Node | tuple | None, what: str) -> Node:
         wrong = not isinstance(value, Leaf) or isinstance(value.type, Array) != isinstance(t.type, Array)
         if not wrong and isinstance(t.type, Array):
             wrong = value.type.rank != t.type.rank or value.type.dtype != t.type.dtype
@@ -238,9 +255,15 @@ class Directional(Transforms):
             return value.node
         for axis, (a, b) in enumerate(zip(value.type.shape, t.type.shape, strict=True)):
             if a is None or b is None:
-                m, n = (self.emit(arrays.dim, x, axis=axis) for x in (value.node, primal))
+                m, n = (self._size(x, axis) for x in (value.node, primal))
                 self.guard("ValueError", f"{what} has another shape than the value", self.emit(elementwise.eq, m, n))
         return value.node
+
+    def _size(self, x, axis: int) -> Node:
+        """The size of an array along an axis; of one that is not at hand, out of its shape."""
+        if not isinstance(x, tuple):
+            return self.emit(arrays.dim, x, axis=axis)
+        return x[axis] if isinstance(x[axis], Node) else constant(x[axis])
 
     # ---- at a point --------------------------------------------------------------------------------------------------
     def _jvp(self, t, primals, tangents) -> Value:
@@ -264,19 +287,6 @@ class Directional(Transforms):
         if t.has_aux:
             return Sequence((value.items[0], tangent, value.items[1]))
         return Sequence((value, tangent))
-
-    def _held(self, t, args) -> Value:
-        """`vjp` and `linearize`: the value, and a function that goes on from there."""
-        site = self._site(t, args)
-        value = self.invoke(site.spec, site.flat)
-        kind = {"vjp": "pullback", "linearize": "linear"}[t.kind]
-        after = Bound(Transformed(kind, t.function, None, t.has_aux), (Sequence(tuple(args)),))
-        return Sequence((value.items[0], after, value.items[1]) if t.has_aux else (value, after))
-
-    def _linear(self, t, primals, tangents) -> Value:
-        if len(tangents) != len(primals):
-            self.error(f"{len(primals)} primals and {len(tangents)} tangents", "give one for each")
-        return self._jvp(t, Sequence(tuple(primals)), Sequence(tuple(tangents))).items[1]
 
     def _pullback(self, t, primals, rest) -> Value:
         if len(rest) != 1:
@@ -428,7 +438,7 @@ class Directional(Transforms):
         x = bound["x"]
         if several(x):
             return self.over(x, lambda v: self._checkpoint([v, *list(bound.values())[1:]], ()))
-        function = isinstance(x, (Closure, Bound, Transformed)) or isinstance(x, Static) and callable(x.value)
+        function = isinstance(x, (Closure, Bound, Transformed, AtPoint)) or isinstance(x, Static) and callable(x.value)
         if function or isinstance(x, Record) and any("__call__" in vars(c) for c in x.cls.__mro__):
             if "levels" in bound:
                 self.error("levels are those of a loop: a function has none", "checkpoint(f)")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..ir import Array, Constant, MyiaValueError, Node, shape_of
 from ..ops import arrays, control, elementwise
 from ..ops.foreign import Declared, External, foreign, remedy_of
-from .directional import Directional
+from .at_point import AtPoints
 from .values import Leaf, Sequence, Value
 
 
-class Foreigns(Directional):
+class Foreigns(AtPoints):
     """Functions made by `foreign`, but for their rules."""
 
     def external(self, f: External, args) -> Value:

@@ -79,6 +79,8 @@ class Tree(Template):
             return f"{rest[0].__name__}({', '.join(map(str, self.items))})"
         if kind == "closure":
             return f"function {rest[0].name}"
+        if kind == "at point":
+            return rest[0].name
         if kind == "complex":
             re = self.items[0]
             name = "complex" if re.py else {"f32": "complex64", "f64": "complex128"}[re.type.dtype]

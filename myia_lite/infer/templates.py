@@ -14,6 +14,7 @@ from ..ir import Apply, Array, Constant, Graph, Node, Sum, Type, constant
 from ..ops import surface
 from .structures import Dyn, Ident, Known, Maybe, Template, Tree, Union
 from .values import (
+    AtPoint,
     Bound,
     Closure,
     Complex,
@@ -124,6 +125,8 @@ def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
         return ("bound", len(value.args), keys), (value.function, *value.args, *(v for _, v in value.keywords))
     if isinstance(value, Transformed):
         return ("transformed", value.kind, value.argnums, value.has_aux, value.holomorphic), (value.function,)
+    if isinstance(value, AtPoint):
+        return ("at point", value.point), value.items
     if isinstance(value, Slice):
         return ("slice",), (value.start, value.stop, value.step)
     if isinstance(value, Range):
@@ -163,6 +166,8 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
             return Bound(items[0], items[1 : 1 + n], tuple(zip(keys, items[1 + n :], strict=True)))
         case "transformed":
             return Transformed(rest[0], items[0], *rest[1:])
+        case "at point":
+            return AtPoint(rest[0], items)
         case "slice":
             return Slice(*items)
         case "range":

@@ -31,6 +31,7 @@ from .types import (
     Array,
     Bool,
     Never,
+    Residual,
     Scalar,
     Stack,
     Sum,

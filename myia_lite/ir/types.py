@@ -73,6 +73,18 @@ class Sum(Type):
     __repr__ = __str__
 
 
+class Residual(Sum):
+    """What the forward pass of a `vjp` node saves for its pullback: a sum of `none`, where there was no such pass, and
+    `frame`, whose fields `ad` fills in.  Until then it is opaque.
+    """
+
+    __slots__ = ("backward",)
+
+    def __init__(self, name: str):
+        super().__init__(name, {"none": (), "frame": ()})
+        self.backward = None  # filled by `ad` where a program returns it: the graph (record, cotangents) -> cotangents
+
+
 @dataclass(frozen=True, slots=True)
 class Stack(Type):
     """A persistent stack of values of one type: what a loop saves, trip by trip.  `stack<()>` is a trip count."""

@@ -160,8 +160,33 @@ grad = define(
 jvp = define(
     "jvp",
     _jvp_type,
-    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that has floats…)",
+    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that has floats…); "
+    "jvp[linear=True]: to be transposed, so the rules of the program must be linear",
     effect=True,
+)
+def _vjp_type(types, attrs, graphs):
+    (g,) = graphs
+    _fits(g.params, types, f"@{g.name}")
+    return Never if g.result_type is Never else Tuple((*_results(g), attrs["record"]))
+
+
+def _pullback_type(types, attrs, graphs):
+    expect(types[:1] == [attrs["record"]], f"pullback of {attrs['record']}")
+    return attrs["to"]
+
+
+vjp = define(
+    "vjp",
+    _vjp_type,
+    "vjp[wrt, seeds, record] @g(args) -> (results of g…, a record of type `record`): what is saved to take cotangents "
+    "of the results `seeds` back to the arguments `wrt`",
+    effect=True,
+)
+pullback = define(
+    "pullback",
+    _pullback_type,
+    "pullback[record, to](r, cotangent of each result in `seeds`…) -> (cotangents of `wrt`…), a tuple of type `to`: "
+    "the rest of the `vjp` that made the record",
 )
 custom = define(
     "custom",

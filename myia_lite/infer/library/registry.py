@@ -147,7 +147,7 @@ def describe(v) -> str:
             return type(v.value).__name__
         case Message():
             return "str"
-    return {"Closure": "function", "Bound": "function", "Transformed": "function", "Range": "range"}.get(
+    return {"Closure": "function", "Bound": "function", "Transformed": "function", "AtPoint": "function", "Range": "range"}.get(
         type(v).__name__, type(v).__name__.lower()
     )
 

@@ -12,6 +12,7 @@ from ...ir import MyiaAttributeError, MyiaValueError
 from ...ops import arrays as A
 from ...ops import elementwise as E
 from ..values import (
+    AtPoint,
     Bound,
     Closure,
     Complex,
@@ -381,7 +382,7 @@ def python_class(v) -> type | None:
             return slice
         case Closure():
             return types.FunctionType
-        case Bound() | Transformed():
+        case Bound() | Transformed() | AtPoint():
             return types.FunctionType
         case Iterator():
             return getattr(builtins, v.kind, None)
@@ -408,7 +409,7 @@ def type_(ctx, obj, /):
 
 @elaborates(callable)
 def callable_(ctx, obj, /):
-    functions = isinstance(obj, (Closure, Bound, Transformed))
+    functions = isinstance(obj, (Closure, Bound, Transformed, AtPoint))
     if isinstance(obj, Static):
         return ctx.const(callable(obj.value))
     cls = python_class(obj)
