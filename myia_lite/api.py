@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
+import operator
 import threading
 import types
 import warnings
@@ -22,7 +23,7 @@ from .backends import expect_backend, get_backend
 from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
 from .infer.structures import Template, sized, skeleton, widened
-from .ir import MyiaError, MyiaTypeError, MyiaValueError
+from .ir import MyiaError, MyiaTypeError, MyiaValueError, Residual, Tuple
 
 if TYPE_CHECKING:  # what compiles is imported when something is compiled
     from .infer import Inferred
@@ -117,10 +118,11 @@ class MyiaFunction(NativeCallable):
     def _chain(self) -> None:
         """A call goes to the entry made last, and on to those before it until one takes it."""
         entries = [p for p in self._programs.values() if p.entry is not None][: -LINKS - 1 : -1]
+        if not entries:
+            return
         for p, following in zip(entries, [*(q.entry for q in entries[1:]), self._dispatch], strict=True):
             p.otherwise[0] = following
-        if entries:
-            self.enter(entries[0].entry, get_backend("llvm").vectorcall())
+        self.enter(entries[0].entry, get_backend("llvm").vectorcall())
 
     def _program(self, args, keywords) -> _Program:
         key = self._signature(args, keywords)
@@ -272,34 +274,69 @@ class _Program:
         self.inferred = owner._infer(args, keywords)
         graph = optimised(self.inferred.graph, owner.optimize)
         self.keywords = tuple(k for k, _ in keywords)
+        types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
+        self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
         self.run = get_backend(owner.backend).compile(graph)
         self.watched = watched(self.inferred.dependencies)
-        self.layouts = [(a.dtype, a.shape) for a in self.inferred.captured]
+        self.layouts = list(map(layout, self.inferred.captured))
         self.calls, self.entry, self.otherwise = 0, None, []
+        self.options = {"backend": owner.backend, "error_model": owner.error_model, "optimize": owner.optimize}
 
     def current(self) -> bool:
         """Is what the program took from outside still what it was?"""
-        captured = zip(self.inferred.captured, self.layouts, strict=True)
-        return unchanged(self.watched) and all((a.dtype, a.shape) == layout for a, layout in captured)
+        return unchanged(self.watched) and list(map(layout, self.inferred.captured)) == self.layouts
 
     def enter(self, name: str) -> None:
         """Make the native entry, where the signature has one."""
         self.otherwise = [None]
         self.entry = with_room(adapter, self.run, self.inferred, self.keywords, self.watched, self.otherwise, name)
 
-    def call(self, args: tuple, keywords: dict, captured=None):
-        """`captured`: what to take for the arrays from outside, instead of what they hold now."""
-        flat: list = []
+    def call(self, args: tuple, keywords: dict):
+        given: list = []
         for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
-            flat += leaves(v, t)
-        given = [*flat, *(self.inferred.captured if captured is None else captured)]
+            given += leaves(v, t)
+        given = [v.opened(self.options) if isinstance(v, Record) else v for v in (*given, *self.inferred.captured)]
         try:
             results = self.run(given)
         except (ValueError, IndexError, TypeError):
             if self.open is None:
                 raise
-            return self.open(args, keywords).call(args, keywords, captured)
-        return rebuild(self.inferred.result, [apart(x, given) for x in results])
+            return self.open(args, keywords).call(args, keywords)
+        results = [apart(x, given) for x in results]
+        for k in self.records:
+            results[k] = Record(results[k], self.options)
+        return rebuild(self.inferred.result, results)
+
+
+def layout(captured) -> tuple | None:
+    """What of an array from outside may change in place and is built into a program."""
+    return (captured.dtype, captured.shape) if isinstance(captured, np.ndarray) else None
+
+
+class Record:
+    """What the forward pass of a `vjp` saved, as a leaf of the functions that go on from there."""
+
+    __slots__ = ("held", "options")
+
+    def __init__(self, held, options: dict):
+        self.held, self.options = held, options
+
+    def opened(self, options: dict):
+        """What a program compiled with these options takes."""
+        mine, other = self.options["backend"], options["backend"]
+        if mine != other:
+            raise MyiaTypeError(f"a function that the back end {mine!r} made is no argument for {other!r}")
+        return self.held
+
+    def call(self, function, args, keywords):
+        """The call of the function that this record belongs to."""
+        return going_on(**self.options)(function, *args, **keywords)
+
+
+@functools.cache
+def going_on(**options) -> MyiaFunction:
+    """The compiled `f(*args)`, for functions f that compiled functions returned."""
+    return MyiaFunction(operator.call, **options)
 
 
 MANY = 16

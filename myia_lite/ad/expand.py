@@ -109,7 +109,3 @@ def go_on(g: Graph) -> None:
     for h in g.nested():
         h.nodes = [n for n in h.nodes if n not in stops]
     substitute(g, stops)
-
-
-def has_derivatives(entry: Graph) -> bool:
-    return any(n.op.name in ("grad", "jvp", "vjp", "pullback") for g in reachable(entry) for h in g.nested() for n in h.nodes)

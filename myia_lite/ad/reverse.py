@@ -191,9 +191,7 @@ class Reverse:
         key = f, wanted, present
         if key not in self.entries:
             keep = borrowed(f)
-            accumulated = {
-                (k, p) for k, p in wanted if k in keep and isinstance(type_at(f.params[k].type, p), Array)
-            }
+            accumulated = {(k, p) for k, p in wanted if k in keep and isinstance(type_at(f.params[k].type, p), Array)}
             env = list(self.needs.setdefault(key, []))
             record = Sum(f"R_{f.name}", {"frame": ()})
             self.entries[key] = self._entry(f, wanted, present, record, accumulated, env)

@@ -28,6 +28,8 @@ class Backend(Protocol):
         Arrays come with the dtype and the rank of the parameters' types and in any layout.  A result may be an argument
         itself; it never is memory of the compiled program.  What the program raises arrives as that exception, with a
         note that names the user's file and line.  The function may be called by several threads at once.
+        A record of a forward pass (of type `Residual`) is an object of the back end's own, which shares nothing with
+        the arguments; it is an argument of programs of the same back end, and any number of calls may read it at once.
         """
 
 

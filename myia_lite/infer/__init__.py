@@ -5,9 +5,9 @@ nothing after it recomputes a type.  Guaranteed: what comes out passes `ir.verif
 at a source line.
 """
 
-from .abstract import abstract, leaves, rebuild
+from .abstract import AtAPoint, abstract, leaves, rebuild
 
-__all__ = ["Inferred", "abstract", "infer", "leaves", "rebuild"]
+__all__ = ["AtAPoint", "Inferred", "abstract", "infer", "leaves", "rebuild"]
 
 
 def __getattr__(name: str):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Scalar, shaped
+from ..ir import F64, I64, Array, Bool, MyiaError, MyiaTypeError, Residual, Scalar, shaped
 from .structures import Dyn, Ident, Known, Tagged, Template, Tree
 
 COMPLEX = Tree(("complex", 0), (Dyn(F64, True), Dyn(F64, True)))
@@ -46,6 +46,25 @@ class MyiaOverflowError(MyiaError, OverflowError):
     """An int that does not fit in 64 bits."""
 
 
+class AtAPoint:
+    """A function that `vjp` or `linearize` returned: a pullback, or a linearised function.
+
+    It holds what the forward pass saved, and copies of nothing else; it may be called any number of times, by several
+    threads at once, and be an argument of compiled functions or captured by them.
+    """
+
+    __slots__ = ("template", "leaves", "__weakref__")
+
+    def __init__(self, template: Tree, leaves: list):
+        self.template, self.leaves = template, leaves
+
+    def __call__(self, *given, **keywords):
+        return self.leaves[0].call(self, given, keywords)
+
+    def __repr__(self):
+        return f"<{self.template}>"
+
+
 def abstract(value: Any) -> Template:
     """The template of an argument.  Raises MyiaTypeError for what cannot be passed."""
     kind = type(value)
@@ -76,6 +95,8 @@ def abstract(value: Any) -> Template:
         return Tree(("mapping", tuple(value)), tuple([abstract(v) for v in value.values()]))
     if kind is range:
         return Tree(("range",), (INT, INT, INT))
+    if kind is AtAPoint:
+        return value.template
     if kind is slice:
         return Tree(("slice",), tuple([abstract(v) for v in (value.start, value.stop, value.step)]))
     if is_named_tuple(kind):
@@ -136,6 +157,8 @@ def _flatten(value, t, out):
             parts = (value.real, value.imag)
         elif kind in ("range", "slice"):
             parts = (value.start, value.stop, value.step)
+        elif kind == "at point":
+            parts = value.leaves
         else:
             parts = value
         for v, i in zip(parts, t.items, strict=True):
@@ -150,6 +173,8 @@ def rebuild(template: Template, values: list) -> Any:
 def _build(t, values):
     if isinstance(t, Dyn):
         v = next(values)
+        if isinstance(t.type, Residual):
+            return v
         if t.py:
             return PYTHON[t.type.dtype](v)
         if isinstance(t.type, Array):
@@ -174,6 +199,8 @@ def _build(t, values):
         return dict(zip(rest[0], items, strict=True))
     if kind == "record":
         return record(rest[0], items)
+    if kind == "at point":
+        return AtAPoint(t, items)
     return {"range": range, "slice": slice}[kind](*items)
 
 
@@ -204,7 +231,7 @@ def record(cls, items):
 def returnable(t: Template) -> str | None:
     """What in a result cannot be handed to Python, or None."""
     if isinstance(t, Tree):
-        if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice", "complex"):
+        if t.shape[0] not in ("static", "sequence", "mapping", "record", "range", "slice", "complex", "at point"):
             return {
                 "closure": "a nested function",
                 "message": "a string made at run time",

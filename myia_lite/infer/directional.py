@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 
-from ..ir import Array, Constant, Node, constant, Tuple, is_float
+from ..ir import Array, Constant, Node, Tuple, constant, is_float
 from ..ops import arrays, control, elementwise
 from . import library
 from .calls import Specialisation
@@ -201,9 +201,7 @@ class Directional(Transforms):
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
 
     # ---- directions --------------------------------------------------------------------------------------------------
-    def _direction(
-        self, t: Template, value: Value, primal, at: int, what: str, found: dict[int, Node]
-    ) -> int:
+    def _direction(self, t: Template, value: Value, primal, at: int, what: str, found: dict[int, Node]) -> int:
         """Note in `found` the leaves of a direction of a value of template `t`, whose leaves (or their shapes) are
         `primal`, by number."""
         count = len(self.types(t))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import operator
 import os
 import sys
 import types
@@ -170,6 +171,8 @@ class Objects(Records):
         if hasattr(obj, "__myia_transformed__"):
             kind, function, *options = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), *options), args, keywords)
+        if obj is operator.call and args:
+            return self.call(args[0], args[1:], keywords)
         if obj is functools.partial:
             return Bound(args[0], tuple(args[1:]), keywords)
         if obj is getattr:

@@ -123,8 +123,8 @@ class Transformed(Value):
 @dataclass(frozen=True, eq=False)
 class Point:
     """What the compiler knows of the functions that `vjp` ("pullback") and `linearize` ("linear") return for one
-    specialisation: the templates of the arguments and of what is differentiated of the result, the types of their leaves,
-    and the type of the record of the forward pass.
+    specialisation: the templates of the arguments and of what is differentiated of the result, the types of their
+    leaves, and the type of the record of the forward pass.
     """
 
     kind: str

@@ -160,10 +160,12 @@ grad = define(
 jvp = define(
     "jvp",
     _jvp_type,
-    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each result that has floats…); "
+    "jvp[wrt] @g(args, tangent of each argument in `wrt`…) -> (results of g…, tangent of each float result…); "
     "jvp[linear=True]: to be transposed, so the rules of the program must be linear",
     effect=True,
 )
+
+
 def _vjp_type(types, attrs, graphs):
     (g,) = graphs
     _fits(g.params, types, f"@{g.name}")

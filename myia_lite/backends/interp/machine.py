@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from ...ir import Graph, Tuple
+from ...ir import Graph, Residual, Tuple
 from .. import exception
 from .plan import Block, Literal, Plan, Step, as_value
 
@@ -17,10 +17,14 @@ DEEP = {"exception": "RecursionError", "message": "maximum recursion depth excee
 def compile(graph: Graph):
     """See `backends.Backend`."""
     plan = Plan(graph)
+    types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
+    escaping = any(isinstance(t, Residual) for t in types)
 
     def run(leaves: list) -> list:
         # held here while the program runs, so that no argument ever looks as if nobody else held it
         held = [as_value(v, p.type) for v, p in zip(leaves, graph.params, strict=True)]
+        if escaping:  # a record may hold an argument, which its owner may write to later
+            held = [v.copy() if isinstance(v, np.ndarray) else v for v in held]
         with np.errstate(all="ignore"):
             value = execute(plan.entry, list(held))
         return [v.copy() if id(v) in plan.constant_arrays else v for v in flat(value, graph.result_type)]

@@ -149,7 +149,7 @@ class _Entry(Code):
         sizes = [max(n, 1) for n in (sum(map(slots_of, p.params)), max(map(slots_of, p.results), default=1))]
         room = [
             f"  %a = alloca [{sizes[0]} x i64], align 16",
-            f"  %r = alloca [{max(sum(map(slots_of, p.results)), 4) + 1} x i64], align 16",
+            f"  %r = alloca [{max(sum(map(slots_of, p.results)), 4) + 2} x i64], align 16",
             f"  %dims = alloca [{sizes[1]} x i64]",
             "  %e = alloca [8 x ptr]",
             "  %overflow = alloca i32",

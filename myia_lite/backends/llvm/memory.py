@@ -29,7 +29,7 @@ from .module import VOID, ModuleBuilder, Symbol
 
 
 def visit(m: ModuleBuilder, b: ll.IRBuilder, operation: str, extra, value, t: Type) -> None:
-    """Apply `retain`, `release` or `unref` to each counted pointer in `value`; `extra` is its first argument."""
+    """Apply `retain`, `release`, `freeze` or `unref` to each counted pointer in `value`; `extra` comes first."""
     if not on_heap(t):
         return
     if isinstance(t, Tuple):

@@ -21,8 +21,11 @@ SIGNATURES = {  # of `runtime.py`
     "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
     "rt_argsort": (VOID, [PTR, PTR, PTR, PTR, I64]),
+    "rt_arena": (PTR, [PTR, I64]),
+    "rt_freeze": (VOID, [PTR, PTR]),
+    "rt_leave": (VOID, [PTR, PTR]),
 }
-COUNTING = ("retain", "release", "unref")
+COUNTING = ("retain", "release", "unref", "freeze")
 OBJECTS = 4096  # pointers below are null or records without fields: nothing to count
 
 
@@ -79,8 +82,9 @@ class ModuleBuilder:
         fn.attributes.add("nounwind")
         return fn, ll.IRBuilder(fn.append_basic_block())
 
-    # Each visits one pointer to a counted object, if it is one.  `release` gives up a reference; `unref` does it for an
-    # object that is being freed, and links what nobody holds any more into the worklist that is its first argument.
+    # Each visits one pointer to a counted object, if it is one.  `release` gives up a reference; `freeze` does so for a
+    # record that leaves the call, with its arena as the first argument; `unref` does it for what an object
+    # that is being freed or frozen holds, and links what nobody else holds into the worklist, its first argument.
     def _retain(self):
         fn, b = self.internal("retain", VOID, [PTR, PTR])
         _, obj = fn.args
@@ -104,13 +108,20 @@ class ModuleBuilder:
         return fn
 
     def _release(self):
-        fn, b = self.internal("release", VOID, [PTR, PTR])
+        return self._last("release", "rt_free")
+
+    def _freeze(self):
+        return self._last("freeze", "rt_freeze")
+
+    def _last(self, name: str, runtime: str):
+        """Give up a reference; the last one is for `runtime(first argument, object)`."""
+        fn, b = self.internal(name, VOID, [PTR, PTR])
         ctx, obj = fn.args
         with b.if_then(b.icmp_unsigned(">", b.ptrtoint(obj, I64), i64(OBJECTS))):
             rc = b.load(obj, typ=I64)
             with b.if_else(b.icmp_unsigned("==", rc, i64(1))) as (last, shared):
                 with last:
-                    b.call(self.runtime("rt_free"), [ctx, obj])
+                    b.call(self.runtime(runtime), [ctx, obj])
                 with shared:
                     b.store(b.sub(rc, i64(1)), obj)
         b.ret_void()

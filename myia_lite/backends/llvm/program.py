@@ -3,6 +3,8 @@
 The body of a program is `body(args, results, limit) -> error`: arrays of 8-byte slots.  A scalar is one slot; an array
 argument is its data pointer and all dims, an array result the object that holds it (see `runtime.py`) and all dims.
 The first slot of an array result may come with an address: then its elements are written there, and it has no object.
+A record of a forward pass is the address of its parts; behind the results stand the number of objects that were leaked
+and the arena of the records (see `records.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 
 from ...ir import INTS, Apply, Array, Graph, Never, Node, Scalar, Tuple
 from .. import exception, note_line
-from . import jit, outside, runtime
+from . import jit, outside, records, runtime
 from .context import Context
 from .cost import may_run_long
 from .foreign import raise_again
@@ -63,7 +65,7 @@ def results_of(graph: Graph) -> tuple:
 def slots_of(t) -> int:
     if isinstance(t, Array):
         return 1 + t.rank
-    if isinstance(t, Scalar):
+    if isinstance(t, Scalar) or records.escapes(t):
         return 1
     raise TypeError(f"a value of type {t} at the boundary of a program")
 
@@ -111,6 +113,7 @@ class _Entry(Context):
     def run(self) -> None:
         b, g = self.b, self.graph
         start = b.block
+        self.escaping = any(map(records.escapes, results_of(g)))
         self.context = self._context()
         at, args = 0, []
         for p in g.params:
@@ -133,6 +136,9 @@ class _Entry(Context):
         b.call(clear, [context, I8(0), i64(CONTEXT_SIZE), I1(0)])
         self.store(self.limit, context, CONTEXT_LIMIT)
         self.store(self.results, context, CONTEXT_RESULTS)
+        if self.escaping:  # what leaves the call cannot be on its stack
+            self.store(i64(FIRST_CHUNK >> 3), context, CONTEXT_CHUNK)
+            return context
         chunk = self.alloca(ll.ArrayType(I8, FIRST_CHUNK), "chunk")
         chunk.align = 64
         self.store(chunk, context, CONTEXT_REST)
@@ -147,7 +153,10 @@ class _Entry(Context):
             dims = tuple(
                 i64(d) if d is not None else self.load(self.args, 8 * (at + 1 + k), I64) for k, d in enumerate(t.shape)
             )
-            return ArrayValue(NULL, data, dims, t)
+            x = ArrayValue(NULL, data, dims, t)
+            return self._copy(x) if self.escaping else x
+        if records.escapes(t):
+            return records.load(self, t, at)
         if t.dtype == "bool":
             return b.icmp_unsigned("!=", self.load(self.args, 8 * at, I64), i64(0))
         return self.load(self.args, 8 * at, REGISTER[t.dtype])
@@ -157,15 +166,20 @@ class _Entry(Context):
         n = len(out.type.elements) if isinstance(out.type, ll.LiteralStructType) else 0
         value = unflatten(t, [b.extract_value(out, k) for k in range(n)])
         values = () if t is Never else value if isinstance(t, Tuple) else (value,)
-        at = 0
-        for v, r in zip(values, results_of(self.graph), strict=True):
-            if isinstance(r, Array):
+        at, types = 0, results_of(self.graph)
+        escape = records.Escape(self, types) if self.escaping else None
+        for v, r in zip(values, types, strict=True):
+            if records.escapes(r):
+                self.store(escape.record(v, r), self.results, 8 * at)
+            elif isinstance(r, Array):
                 self._hand_over(v, at)
             elif r.dtype == "bool":
                 self.store(b.zext(v, I64), self.results, 8 * at)
             else:
                 self.store(v, self.results, 8 * at)
             at += slots_of(r)
+        if self.escaping:
+            self.store(escape.leave(), self.results, 8 * (at + 1))
         # nothing should be left: what is, is freed, and a test finds its number in the slot after the results
         left = b.call(self.module.runtime("rt_end"), [self.context]) if self.calls.on_heap else i64(0)
         self.store(left, self.results, 8 * at)
@@ -199,9 +213,7 @@ class _Entry(Context):
         b.position_at_end(keep)
         b.cbranch(b.icmp_unsigned("==", b.load(x.obj, typ=I64), i64(1)), done, copy)
         b.position_at_end(copy)
-        size = b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
-        fresh = b.call(self.module.runtime("rt_unique"), [self.context, x.obj, x.data, size])
-        self.check(b.icmp_unsigned("!=", fresh, NULL))
+        fresh = self._copy(x).obj
         copied = b.block
         b.branch(done)
         b.position_at_end(done)
@@ -209,6 +221,14 @@ class _Entry(Context):
         obj.add_incoming(x.obj, keep)
         obj.add_incoming(fresh, copied)
         return ArrayValue(obj, self.offset(obj, DATA), x.dims, x.type)
+
+    def _copy(self, x: ArrayValue) -> ArrayValue:
+        """A copy that nobody else holds, for the reference to `x`."""
+        b = self.b
+        size = b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype]))
+        fresh = b.call(self.module.runtime("rt_unique"), [self.context, x.obj, x.data, size])
+        self.check(b.icmp_unsigned("!=", fresh, NULL))
+        return ArrayValue(fresh, self.offset(fresh, DATA), x.dims, x.type)
 
     def _failed(self) -> None:
         """The error's values go where the results would; what is alive is freed."""
@@ -248,21 +268,26 @@ class Program:
         self._errors = m.errors
         self.address = self._library["run"]
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.address)
-        self._slots = sum(map(slots_of, self.params)), max(sum(map(slots_of, self.results)), 4) + 1
+        self._slots = sum(map(slots_of, self.params)), max(sum(map(slots_of, self.results)), 4) + 2
 
     def __call__(self, leaves) -> list:
         args, results = np.zeros(self._slots[0], np.int64), np.zeros(self._slots[1], np.int64)
         kept = _pack(args, self.params, leaves)
         error = self._run(args.ctypes.data, results.ctypes.data)
-        del kept
         if error:
             self.fail(error, *results[:4].tolist())
-        return self._unpack(results)
+        return self._unpack(results, kept)
 
-    def _unpack(self, slots) -> list:
-        out, at = [], 0
+    def _unpack(self, slots, kept) -> list:
+        """`kept`: the arguments' memory, of which records may hold other records' parts."""
+        out, at, arena = [], 0, None
+        if any(map(records.escapes, self.results)):
+            address = int(slots[sum(map(slots_of, self.results)) + 1])
+            arena = Arena(address, (self, [x for x in kept if isinstance(x, Record)]))
         for t in self.results:
-            if isinstance(t, Array):
+            if records.escapes(t):
+                out.append(Record(int(slots[at]), arena))
+            elif isinstance(t, Array):
                 shape = tuple(slots[at + 1 : at + 1 + t.rank].tolist())
                 out.append(adopt(int(slots[at]), shape, NUMPY[t.dtype]))
             else:
@@ -302,6 +327,9 @@ def _pack(slots, types, leaves) -> list:
             keep.append(a)
             slots[at] = a.ctypes.data
             slots[at + 1 : at + 1 + t.rank] = a.shape
+        elif records.escapes(t):
+            keep.append(x)
+            slots[at] = x.address
         elif t.dtype == "bool":
             slots[at] = bool(x)
         elif t.dtype in INTS:
@@ -321,6 +349,36 @@ class _Memory:
 
     def __del__(self):
         runtime.dispose(self.obj)
+
+
+class Arena:
+    """Owns what the records of one call hold, and keeps alive the program, whose constants they may refer to, and the
+    records that were arguments of the call.
+    """
+
+    def __init__(self, address: int, keep):
+        self.address, self.keep = address, keep
+
+    def __del__(self):
+        runtime.dispose(self.address, "rt_arena_dispose")
+
+
+class Record:
+    """A record of a forward pass, to be handed to programs that go on from there.  Nobody writes to it."""
+
+    __slots__ = ("address", "arena")
+
+    def __init__(self, address: int, arena: Arena):
+        self.address, self.arena = address, arena
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError("the record of a forward pass belongs to its process: it cannot be pickled")
 
 
 def adopt(obj: int, shape: tuple, dtype: np.dtype) -> np.ndarray:

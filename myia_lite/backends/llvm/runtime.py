@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 
-from . import jit, sorting
+from . import jit, records, sorting
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
@@ -172,8 +172,7 @@ define internal ptr @out_of_memory(ptr %ctx) cold noinline {{
   ret ptr null
 }}
 
-define internal void @link(ptr %ctx, ptr %obj) alwaysinline {{
-  %head = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
+define internal void @link(ptr %head, ptr %obj) alwaysinline {{
   %first = load ptr, ptr %head
   %next = getelementptr i8, ptr %obj, i64 24
   %back = getelementptr i8, ptr %obj, i64 32
@@ -389,7 +388,8 @@ have:
   store i64 1, ptr %obj
   %cp = getelementptr i8, ptr %obj, i64 16
   store ptr %children, ptr %cp
-  call void @link(ptr %ctx, ptr %obj)
+  %alive = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
+  call void @link(ptr %alive, ptr %obj)
   ret ptr %obj
 no:
   %e = call ptr @out_of_memory(ptr %ctx)
@@ -535,7 +535,8 @@ usepool:
   %pcap = udiv i64 %proom, %size
   call void @llvm.memcpy.p0.p0.i64(ptr %p, ptr %obj, i64 64, i1 false)
   store i64 %pbytes, ptr %pbp
-  call void @link(ptr %ctx, ptr %p)
+  %alive = getelementptr i8, ptr %ctx, i64 {CONTEXT_LIVE}
+  call void @link(ptr %alive, ptr %p)
   br label %fill
 larger:
   %lcp = getelementptr i8, ptr %obj, i64 16
@@ -770,6 +771,7 @@ done:
   ret i64 %error
 }}
 """
+TEXT += records.text(SMALL, CONTEXT_COUNT, CONTEXT_CHUNKS)
 EXPORTS = (
     "rt_alloc",
     "rt_free",
@@ -783,6 +785,10 @@ EXPORTS = (
     "rt_dispose",
     "rt_capsule_dispose",
     "rt_vectorcall",
+    "rt_arena",
+    "rt_freeze",
+    "rt_leave",
+    "rt_arena_dispose",
 )
 PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef")
 _library = None
@@ -799,5 +805,5 @@ def addresses() -> dict[str, int]:
         return {name: _library[name] for name in EXPORTS}
 
 
-def dispose(obj: int) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses()["rt_dispose"])(obj)
+def dispose(obj: int, by: str = "rt_dispose") -> None:
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses()[by])(obj)

@@ -147,9 +147,8 @@ def describe(v) -> str:
             return type(v.value).__name__
         case Message():
             return "str"
-    return {"Closure": "function", "Bound": "function", "Transformed": "function", "AtPoint": "function", "Range": "range"}.get(
-        type(v).__name__, type(v).__name__.lower()
-    )
+    name = type(v).__name__
+    return "function" if name in ("Closure", "Bound", "Transformed", "AtPoint") else name.lower()
 
 
 def require(ctx, exception: str, message: str, ok, *values) -> None:
