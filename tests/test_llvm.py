@@ -54,6 +54,34 @@ graph @f(%x: f64, %n: i64) -> (f64, i64) {
 }"""
 
 
+def test_a_loop_that_is_entered_with_what_it_also_reads():
+    """The array dies with the loop, not with the first trip."""
+    text = """
+    graph @f(%a: f64[3], %n: i64) -> f64[3] {
+      %x: f64[3] = div(%a, 10.0)
+      %1: f64[3] = loop(0, %x) {
+        @L(%i: i64, %h: f64[3]) -> f64[3] {
+          %2: bool = lt(%i, %n)
+          %3: f64[3] = switch(%2) {
+            @body() -> f64[3] {
+              %4: f64[3] = mul(%h, %x)
+              %5: f64[3] = tanh(%4)
+              %6: f64[3] = add(%5, %h)
+              %7: i64 = add(%i, 1)
+              %8: f64[3] = recur @L(%7, %6)
+              return %8
+            }
+            @done() -> f64[3] { return %h }
+          }
+          return %3
+        }
+      }
+      return %1
+    }"""
+    x = np.array([2.0, 3.0, 5.0])
+    agree(text, (x, 0), (x, 1), (x, 20))
+
+
 def test_branches_meet_and_nest():
     agree(SWITCHES, (1.0, 2), (-1.0, 7), (-1.0, 2))
 

@@ -275,7 +275,7 @@ class Lowering(Context):
                 continue
             self.dying = {c for c in owned if last[c] == i}
             owned -= self.dying
-            self.reads = Counter(c for a in self.operands(g, node) for c in self.ownership.counted(a))
+            self.reads = self.ownership.reads(g, node)
             if node is end:
                 self.dying |= owned
                 self.jump(node, leave)

@@ -8,6 +8,7 @@ loop borrows what it uses from outside, and its trip owns its parameters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ...ir import Apply, Constant, Graph, Node, Tuple, Type, callees, reachable
@@ -67,6 +68,14 @@ class Ownership:
 
     def counted(self, node: Node) -> list[Cell]:
         return [c for c in leaves(self.tree(node)) if c.counted]
+
+    def reads(self, g: Graph, node: Node) -> Counter:
+        """How often `node` reads each cell.  What a loop is entered with and also uses inside is read twice: it has to
+        live until the loop ends."""
+        out = Counter(c for a in self.operands(g, node) for c in self.counted(a))
+        if node.op.name == "loop":
+            out.update(self.used[node.graphs[0]])
+        return out
 
     def _visit(self, g: Graph) -> set[Cell]:
         last = self.last[g] = {}

@@ -53,7 +53,7 @@ class Uniqueness:
                 continue
             dying = {c for c in owned if last[c] == i}
             owned -= dying
-            reads = Counter(c for a in self.ownership.operands(g, node) for c in self._cells(a))
+            reads = self.ownership.reads(g, node)
             if node is end:
                 self._node(g, node, dying | owned, reads, result)
                 return
