@@ -49,8 +49,8 @@ class MyiaOverflowError(MyiaError, OverflowError):
 class AtAPoint:
     """A function that `vjp` or `linearize` returned: a pullback, or a linearised function.
 
-    It holds what the forward pass saved, and copies of nothing else; it may be called any number of times, by several
-    threads at once, and be an argument of compiled functions or captured by them.
+    It holds what the forward pass saved, which never changes; it may be called any number of times, by several threads
+    at once, and be an argument of compiled functions or captured by them.
     """
 
     __slots__ = ("template", "leaves", "__weakref__")
@@ -60,6 +60,15 @@ class AtAPoint:
 
     def __call__(self, *given, **keywords):
         return self.leaves[0].call(self, given, keywords)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError(f"a {self.template} belongs to its process: it cannot be pickled")
 
     def __repr__(self):
         return f"<{self.template}>"

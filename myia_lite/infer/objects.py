@@ -21,18 +21,20 @@ from ..ir import (
     Constant,
     MyiaAttributeError,
     Parameter,
+    Residual,
     Scalar,
     shaped,
 )
 from ..ops import surface
 from ..ops.foreign import External
 from . import library
-from .abstract import UNSUPPORTED_DTYPE, array_dtype, field_names, is_frozen, is_named_tuple
+from .abstract import UNSUPPORTED_DTYPE, AtAPoint, array_dtype, field_names, is_frozen, is_named_tuple
 from .dependencies import Attribute, Contents
 from .joins import several
 from .records import BINARY, COMPARE, REPLACE, Records
 from .templates import NO_VALUE
 from .values import (
+    AtPoint,
     Bound,
     Closure,
     Complex,
@@ -95,7 +97,18 @@ class Objects(Records):
             return Slice(*map(self.constant_value, (obj.start, obj.stop, obj.step)))
         if is_named_tuple(kind) or is_frozen(kind):
             return Record(kind, tuple(self.constant_value(getattr(obj, f)) for f in field_names(kind)))
+        if isinstance(obj, AtAPoint):
+            point = obj.template.shape[1]
+            return AtPoint(point, tuple(map(self._captured_leaf, obj.leaves, obj.template.items)))
         return Static(obj)
+
+    def _captured_leaf(self, obj, t) -> Value:
+        """A leaf of a function that another program returned: the record of its forward pass is a hidden parameter."""
+        if not isinstance(t.type, Residual):
+            return self.const(obj)
+        if id(obj) not in self.captured:
+            self.captured[id(obj)] = obj, Parameter(None, t.type, "captured")
+        return Leaf(self.captured[id(obj)][1])
 
     def captured_array(self, obj: np.ndarray) -> Value:
         """An array of the surroundings: a hidden parameter, read at each call; of a complex one, one for each part."""
@@ -171,6 +184,8 @@ class Objects(Records):
         if hasattr(obj, "__myia_transformed__"):
             kind, function, *options = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), *options), args, keywords)
+        if isinstance(obj, AtAPoint):
+            return self.call(self.constant_value(obj), args, keywords)
         if obj is operator.call and args:
             return self.call(args[0], args[1:], keywords)
         if obj is functools.partial:

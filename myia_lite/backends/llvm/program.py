@@ -371,15 +371,6 @@ class Record:
     def __init__(self, address: int, arena: Arena):
         self.address, self.arena = address, arena
 
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def __reduce__(self):
-        raise TypeError("the record of a forward pass belongs to its process: it cannot be pickled")
-
 
 def adopt(obj: int, shape: tuple, dtype: np.dtype) -> np.ndarray:
     """The array result in the object `obj`, which it takes over."""
