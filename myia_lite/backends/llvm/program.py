@@ -71,7 +71,9 @@ def slots_of(t) -> int:
 
 
 def result_slots(graph: Graph) -> list[tuple[Node, int]]:
-    """The arrays that a graph returns, with the slots of their addresses."""
+    """The arrays that a graph returns, with the slots of their addresses; none beside a record, which may hold them."""
+    if any(map(records.escapes, results_of(graph))):
+        return []
     nodes = [graph.result]
     if isinstance(graph.result_type, Tuple):
         tuple_ = isinstance(graph.result, Apply) and graph.result.op.name == "tuple"
