@@ -218,7 +218,8 @@ class Kernel:
         self.sizes = list(sizes)
         self.made: dict = {}
         self.instead: dict[Node, ArrayValue] = {}  # copies to read from
-        self._scope = None
+        self.scoped = None  # what `scope` has declared
+        self.alone = False  # is no thread to help?
         self.flag = None  # memory for a bool: has a function met an argument beyond its fast range?
 
     def array(self, node: Node) -> ArrayValue:
@@ -227,16 +228,16 @@ class Kernel:
     @property
     def scope(self):
         """Metadata: memory that no operand shares, since the kernel has made it or holds it alone."""
-        if self._scope is None:
+        if self.scoped is None:
             m = self.b.module
             count = sum(1 for md in m.metadata) + 1
             domain = m.add_metadata([f"kernel {count}"])
-            self._scope = m.add_metadata([m.add_metadata([f"output {count}", domain])])
+            self.scoped = m.add_metadata([m.add_metadata([f"output {count}", domain])])
             declare = m.globals.get("llvm.experimental.noalias.scope.decl") or ir.Function(
                 m, ir.FunctionType(ir.VoidType(), [ir.MetaDataType()]), "llvm.experimental.noalias.scope.decl"
             )
-            self.b.call(declare, [self._scope])
-        return self._scope
+            self.b.call(declare, [self.scoped])
+        return self.scoped
 
     def index(self) -> tuple[Affine, ...]:
         """The identity: axis k of the node is axis k of the loops."""
@@ -381,11 +382,12 @@ class Kernel:
         b.store(I8(0), self.flag)
         fast = emit()
         found = b.icmp_unsigned("!=", b.load(self.flag, typ=I8), I8(0))
-        self.flag, self._scope = None, None
+        self.flag, self.scoped, self.alone = None, None, True
         before, again, done = b.block, b.append_basic_block("exactly"), b.append_basic_block("done")
         b.cbranch(found, again, done).set_weights([1, 1000])
         b.position_at_end(again)
         exact = emit()
+        self.alone = False
         last = b.block
         b.branch(done)
         b.position_at_end(done)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from math import prod
 
 from llvmlite import ir
 
-from .expressions import Expr, Kernel, Point, as_value, element_pointer, row_major
-from .layout import ITEMSIZE, ArrayValue, element, i64
+from ...ir import Array
+from .expressions import Expr, Kernel, Point, as_value, element_pointer, row_major, times
+from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
+from .regions import PIECE, divisible, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
 
 BLOCK = 4096  # elements a vectorised sum of floats adds up before it goes to the total: keeps rounding errors small
@@ -21,15 +24,16 @@ class Carried:
 
 
 @contextmanager
-def counted(b: ir.IRBuilder, count, *initial):
-    """`for i in range(count)` around what is emitted inside.  Yields i and a `Carried` for each initial value."""
+def counted(b: ir.IRBuilder, count, *initial, first=None):
+    """`for i in range(count)`, or from `first` on, around what is emitted inside.  Yields i and a `Carried` for each
+    initial value."""
     before = b.block
     head, body, after = (b.append_basic_block(n) for n in ("loop", "body", "after"))
     count = as_value(count)
     b.branch(head)
     b.position_at_end(head)
     i = b.phi(i64(0).type)
-    i.add_incoming(i64(0), before)
+    i.add_incoming(i64(0) if first is None else first, before)
     carried = []
     for value in initial:
         phi = b.phi(value.type)
@@ -46,16 +50,33 @@ def counted(b: ir.IRBuilder, count, *initial):
 
 
 @contextmanager
-def nest(kernel: Kernel, groups, indexes=None):
-    """Loops over the axis groups, outermost first.  Yields the index by axis, for `Point`."""
+def nest(kernel: Kernel, groups, indexes=None, part=None):
+    """Loops over the axis groups, outermost first; over a `part` of one: (group, first, last).  Yields the index by
+    axis, for `Point`."""
     indexes = dict(indexes or {})
     if not groups:
         yield indexes
         return
-    with counted(kernel.b, kernel.extent(groups[0])) as i:
+    first, last = part[1:] if part and part[0] is groups[0] else (None, kernel.extent(groups[0]))
+    with counted(kernel.b, last, first=first) as i:
         indexes[groups[0][-1]] = i
-        with nest(kernel, groups[1:], indexes) as inner:
+        with nest(kernel, groups[1:], indexes, part) as inner:
             yield inner
+
+
+@contextmanager
+def cores(kernel: Kernel, groups, expression: Expr, among=None):
+    """Around loops over `groups` whose points may be computed in any order: long ones are spread over all cores.
+    Yields the part for `nest`."""
+    shared = shared_axis(kernel, groups, expression, among)
+    if shared is None:
+        kernel.scope  # noqa: B018  (declared before the loops)
+        yield None
+        return
+    group, count, size = shared
+    with region(kernel, count, size) as (first, last):
+        kernel.scope  # noqa: B018
+        yield group, first, last
 
 
 # ---- stores ----------------------------------------------------------------------------------------------------------
@@ -82,9 +103,8 @@ class Target:
 
 def assign(kernel: Kernel, target: Target, expression: Expr, add=False) -> None:
     """target[…] = expression, or +=, over all points."""
-    kernel.scope  # noqa: B018  (declared before the loops)
     groups = kernel.groups(expression, target.strides)
-    with nest(kernel, groups) as indexes:
+    with cores(kernel, groups, expression) as part, nest(kernel, groups, part=part) as indexes:
         point = Point(kernel, indexes, vector=True)
         value, at = point.value(expression), target.pointer(point)
         if add:
@@ -137,28 +157,89 @@ def reduce(kernel: Kernel, fold: Fold, expression: Expr, reduced: set[int], targ
     the target, row by row, so that memory is read in order.
     """
     b = kernel.b
-    kernel.scope  # noqa: B018
     strides = target.strides if target else {}
     groups = kernel.groups(expression, strides, _marks(kernel, reduced))
-    inner = []
-    while groups and groups[-1][-1] in reduced:
-        inner.insert(0, groups.pop())
-    across = any(g[-1] in reduced for g in groups)
-    if across:
-        with nest(kernel, [g for g in groups if g[-1] not in reduced]) as indexes:
-            target.store(target.pointer(Point(kernel, indexes, vector=True)), fold.unit())
-    with nest(kernel, groups) as indexes:
-        if inner:
-            value = _accumulate(kernel, fold, expression, inner, indexes, fold.unit())
-        else:
-            value = Point(kernel, indexes, vector=True).value(expression)
+    kept = [g for g in groups if g[-1] not in reduced]
+    if not kept and _in_blocks(kernel, groups, expression):
+        value = _fold_blocks(kernel, fold, expression, groups)
         if target is None:
-            return value  # no groups: nothing is open
-        at = target.pointer(Point(kernel, indexes, vector=True))
+            return value
+        target.store(target.pointer(Point(kernel, {}, vector=True)), value)
+        return None
+    inner, outer = [], list(groups)
+    while outer and outer[-1][-1] in reduced:
+        inner.insert(0, outer.pop())
+    across = any(g[-1] in reduced for g in outer)
+    if target is None:
+        kernel.scope  # noqa: B018
+        return _fold_inner(kernel, fold, expression, inner, {})
+    with cores(kernel, groups, expression, kept) as part:
         if across:
-            value = fold.combine(b, target.load(at), value)
-        target.store(at, value)
+            with nest(kernel, kept, part=part) as indexes:
+                target.store(target.pointer(Point(kernel, indexes, vector=True)), fold.unit())
+        with nest(kernel, outer, part=part) as indexes:
+            value = _fold_inner(kernel, fold, expression, inner, indexes)
+            at = target.pointer(Point(kernel, indexes, vector=True))
+            if across:
+                value = fold.combine(b, target.load(at), value)
+            target.store(at, value)
     return None
+
+
+def _fold_inner(kernel, fold, expression, groups, indexes):
+    if groups:
+        return _accumulate(kernel, fold, expression, groups, indexes, fold.unit())
+    return Point(kernel, indexes, vector=True).value(expression)
+
+
+def _in_blocks(kernel, groups, expression) -> bool:
+    """Is a fold to one value long enough, or may it be, for several cores?"""
+    if not groups or not divisible(kernel, expression):
+        return False
+    sizes = [kernel.extent(g) for g in groups]
+    return not all(isinstance(d, int) for d in sizes) or prod(sizes) * work(expression) >= 4 * PIECE
+
+
+def _fold_blocks(kernel: Kernel, fold: Fold, expression: Expr, groups):
+    """Blocks of about `BLOCK` elements each to a partial result, by all cores; these in order to one: so the result
+    does not depend on who computed what."""
+    b, ctx = kernel.b, kernel.ctx
+    inner = 1
+    for g in groups[1:]:
+        inner = times(b, inner, kernel.extent(g))
+    rows = BLOCK
+    if len(groups) > 1:
+        rows = max(1, BLOCK // max(inner, 1)) if isinstance(inner, int) else None
+    if rows is None:
+        some = b.select(b.icmp_signed(">", inner, i64(0)), inner, i64(1))
+        rows = b.add(b.udiv(i64(BLOCK), some), i64(1))
+    count, rows = as_value(kernel.extent(groups[0])), as_value(rows)
+    blocks = b.udiv(b.add(count, b.sub(rows, i64(1))), rows)
+    kind = element(Array(fold.dtype, ()))
+    obj = ctx.allocate(b.mul(blocks, i64(ITEMSIZE[fold.dtype])), DATA, NULL)
+    partial = ctx.offset(obj, DATA)
+    size = max(1, PIECE // (BLOCK * work(expression)))
+    with region(kernel, blocks, size) as (first, last):
+        kernel.scope  # noqa: B018
+        with counted(b, last, first=first) as k:
+            start = b.mul(k, rows, flags=("nuw", "nsw"))
+            left = b.sub(count, start, flags=("nuw", "nsw"))
+            length = b.select(b.icmp_signed("<", left, rows), left, rows)
+            if len(groups) == 1:
+                value = _run(kernel, fold, expression, groups[0][-1], start, length, {}, fold.unit())
+            else:
+                with counted(b, b.add(start, length), fold.unit(), first=start) as (i, total):
+                    total.next = _accumulate(kernel, fold, expression, groups[1:], {groups[0][-1]: i}, total.value)
+                value = total.value
+            at = b.gep(partial, [k], inbounds=True, source_etype=kind)
+            b.store(to_memory(b, value, fold.dtype), at)
+    with counted(b, blocks, fold.unit()) as (k, total):
+        at = b.gep(partial, [k], inbounds=True, source_etype=kind)
+        value = from_memory(b, b.load(at, typ=kind), fold.dtype)
+        in_order = fold.name == "sum" and fold.float
+        total.next = b.fadd(total.value, value) if in_order else fold.combine(b, total.value, value)
+    b.call(ctx.module.runtime("release"), [ctx.context, obj])
+    return total.value
 
 
 def _marks(kernel, reduced):

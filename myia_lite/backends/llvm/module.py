@@ -17,6 +17,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
     "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR, PTR]),
     "rt_reserve": (PTR, [PTR, I64, I64, PTR]),
+    "rt_parallel": (VOID, [PTR, PTR, I64, I64]),
     "rt_end": (I64, [PTR]),
     "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),

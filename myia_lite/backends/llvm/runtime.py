@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 
-from . import jit, records, sorting
+from . import cores, jit, records, sorting
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
@@ -789,6 +789,8 @@ EXPORTS = (
     "rt_freeze",
     "rt_leave",
     "rt_arena_dispose",
+    "rt_parallel",
+    "rt_threads",
 )
 PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef")
 _library = None
@@ -801,8 +803,16 @@ def addresses() -> dict[str, int]:
         if _library is None:
             python = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON}
             python["PyCFunction_Type"] = id(type(len))
-            _library = jit.link(jit.optimise(jit.parse(TEXT + sorting.TEXT)), python, EXPORTS, "runtime")
+            text = TEXT + sorting.TEXT + cores.text(jit.machine().triple)
+            _library = jit.link(jit.optimise(jit.parse(text)), python, EXPORTS, "runtime")
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_library))  # its threads outlive the interpreter
+            set_threads(cores.threads())
         return {name: _library[name] for name in EXPORTS}
+
+
+def set_threads(n: int) -> None:
+    """How many threads a large loop may use from now on, the caller among them."""
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_library["rt_threads"])(n)
 
 
 def dispose(obj: int, by: str = "rt_dispose") -> None:

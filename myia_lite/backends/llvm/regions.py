@@ -1,0 +1,147 @@
+"""Loops that several threads share: the code of a piece becomes a function of its own.
+
+What the piece uses of the function around it goes through a record on the stack, which `region` finds once the piece
+is emitted: whoever emits it need not know.  Whether a loop is long enough is decided here where all sizes are known,
+else at run time (`cores.rt_parallel`, which also runs what is too short).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import llvmlite.ir as ll
+from llvmlite.ir.instructions import GEPInstr, Instruction, PhiInstr
+
+from . import vecmath
+from .expressions import Expr, Gather, Kernel, Load, Operation, Splat, as_value, times
+from .fusion import CHEAP
+from .layout import I8, I64, PTR, i64, load_parts, store_parts, struct
+from .module import Symbol
+
+# The unit of work is about a quarter of a nanosecond.
+PIECE = 100_000  # work that one thread takes at a time
+MANY, LINE = 16, 64  # items worth sharing out; elements that no two threads should write to side by side
+MEMORY, ROUNDED, SCALAR = 2, 6, 40  # an element read or written; a function in vector code; one of the C library
+
+
+def work(expression: Expr) -> int:
+    """About how long one element takes."""
+    total = MEMORY
+    for e in set(expression.walk()):
+        if isinstance(e, (Load, Gather)):
+            total += MEMORY
+        elif isinstance(e, Operation):
+            name = e.node.op.name
+            total += 1 if name in CHEAP else ROUNDED if _in_vectors(name) else SCALAR
+        elif not isinstance(e, Splat):
+            total += 1
+    return total
+
+
+def _in_vectors(name: str) -> bool:
+    return name in ("div", "sqrt", "powi") or vecmath.has(name)
+
+
+def divisible(kernel: Kernel, expression: Expr) -> bool:
+    """May the elements be computed by any thread?  SciPy's digamma may want Python's lock to warn."""
+    return not kernel.alone and not any(
+        isinstance(e, Operation) and e.node.op.name == "polygamma" for e in expression.walk()
+    )
+
+
+def grain(kernel: Kernel, count, each):
+    """How many of `count` items, of so much work each, make a piece; None where all are known to be too few."""
+    b = kernel.b
+    if isinstance(each, int):
+        least = max(1, PIECE // max(each, 1))
+        return None if isinstance(count, int) and count < 4 * least else least
+    at_least_one = b.select(b.icmp_signed(">", each, i64(0)), each, i64(1))
+    return b.add(b.udiv(i64(PIECE), at_least_one), i64(1))
+
+
+def shared_axis(kernel: Kernel, groups, expression: Expr, among=None):
+    """The loop to be shared: (its group, items, items in a piece); None where there is too little to do."""
+    among = groups if among is None else among
+    if not among or not divisible(kernel, expression):
+        return None
+    extents = {g: kernel.extent(g) for g in groups}
+    group = next((g for g in among if not isinstance(extents[g], int) or extents[g] >= MANY), None)
+    if group is None:
+        group = max(among, key=extents.get)
+    each = work(expression)
+    for g in groups:
+        if g is not group:
+            each = times(kernel.b, each, extents[g])
+    size = grain(kernel, extents[group], each)
+    if size is None:
+        return None
+    if group is groups[-1] and isinstance(size, int):
+        size = -(-size // LINE) * LINE
+    return group, extents[group], size
+
+
+@contextmanager
+def region(kernel: Kernel, count, size):
+    """Around code for the items from `first` to `last`, which it yields, of `count`; in pieces of `size`."""
+    ctx, b, module = kernel.ctx, kernel.b, kernel.b.module
+    outside, scope, flag, function, entry = b.block, kernel.scoped, kernel.flag, ctx.fn, ctx.entry
+    name = module.get_unique_name(f"{function.name}.piece")
+    piece = ll.Function(module, ll.FunctionType(ll.VoidType(), [PTR, I64, I64]), name)
+    piece.linkage = "internal"
+    piece.attributes.add("nounwind")
+    piece.attributes.add("noinline")
+    record, first, last = piece.args
+    record.add_attribute("noalias")
+    ctx.fn, ctx.entry = piece, piece.append_basic_block("entry")
+    start = piece.append_basic_block("start")
+    b.position_at_end(start)
+    kernel.scoped = None
+    if flag is not None:  # one of this piece's own, which stays in a register
+        kernel.flag = ctx.alloca(I8)
+        b.store(I8(0), kernel.flag)
+    yield first, last
+    if flag is not None:
+        with b.if_then(b.icmp_unsigned("!=", b.load(kernel.flag, typ=I8), I8(0)), likely=False):
+            b.store(I8(1), flag)
+    b.ret_void()
+    inside = ctx.entry
+    ctx.fn, ctx.entry, kernel.scoped, kernel.flag = function, entry, scope, flag
+    used = _captured(piece)
+    types = [v.type for v in used]
+    b.position_at_end(inside)
+    _replace(piece, dict(zip(used, load_parts(b, record, types), strict=True)))
+    b.branch(start)
+    b.position_at_end(outside)
+    env = ctx.alloca(struct(types))
+    store_parts(b, used, env, types)
+    b.call(ctx.module.runtime("rt_parallel"), [Symbol(piece), env, as_value(count), as_value(size)])
+
+
+def _instructions(fn: ll.Function):
+    for block in fn.blocks:
+        yield from block.instructions
+
+
+def _operands(instruction):
+    return [v for v, _ in instruction.incomings] if isinstance(instruction, PhiInstr) else instruction.operands
+
+
+def _captured(fn: ll.Function) -> list:
+    """The values of another function that are used in this one."""
+    found = {}
+    for instruction in _instructions(fn):
+        for v in _operands(instruction):
+            where = v.parent.parent if isinstance(v, Instruction) else v.parent if isinstance(v, ll.Argument) else fn
+            if where is not fn:
+                found[v] = None
+    return list(found)
+
+
+def _replace(fn: ll.Function, new: dict) -> None:
+    for instruction in _instructions(fn):
+        if any(v in new for v in _operands(instruction) if isinstance(v, (Instruction, ll.Argument))):
+            for v in set(_operands(instruction)):
+                if isinstance(v, (Instruction, ll.Argument)) and v in new:
+                    instruction.replace_usage(v, new[v])
+            if isinstance(instruction, GEPInstr):  # which keeps its operands twice
+                instruction.pointer, *instruction.indices = instruction.operands
