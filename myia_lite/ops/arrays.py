@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ir import I64, Array, Constant, Scalar, constant, shape_of, shaped, with_dtype
 from .define import array, define, expect, is_index, same, sized
-from .elementwise import bit_and, cast, eq, floordiv, gt, logical_not, lt, maximum, minimum, mod, select
+from .elementwise import bit_and, cast, eq, floordiv, gt, lt, maximum, minimum, mod, select
 
 
 def dims(x, axes=None) -> tuple[tuple, list]:
@@ -37,7 +37,12 @@ def size(x, axis):
 def filled(number, x, dtype=None):
     """An array of the shape of `x`, of its dtype unless given."""
     shape, dyn = dims(x)
-    return broadcast(Constant(number, Scalar(dtype or x.type.dtype)), *dyn, shape=shape, axes=())
+    return broadcast(_number(number, x, dtype), *dyn, shape=shape, axes=())
+
+
+def _number(number, x, dtype=None):
+    """A scalar constant of the dtype of `x`."""
+    return Constant(number, Scalar(dtype or x.type.dtype))
 
 
 def _known(shape, dyn) -> tuple[int, ...]:
@@ -423,9 +428,9 @@ def _extremum_vjp(beaten):
     """Those that are not beaten by the result share: the ties, and where the result is NaN, all."""
 
     def rule(y_bar, y, x, axes):
-        best = logical_not(beaten(x, spread(y, x, axes)))
-        share = y_bar / reduce_sum(cast(best, dtype=x.type.dtype), axes=axes)
-        return (select(best, spread(share, x, axes), 0.0),)
+        lost = beaten(x, spread(y, x, axes))
+        share = y_bar / _count_of_best(lost, x, axes)
+        return (select(lost, 0.0, spread(share, x, axes)),)
 
     return rule
 
@@ -434,19 +439,43 @@ def _extremum_jvp(beaten):
     """The mean of the tangents of those that are not beaten."""
 
     def rule(dots, y, x, axes):
-        best = logical_not(beaten(x, spread(y, x, axes)))
-        return reduce_sum(select(best, dots[0], 0.0), axes=axes) / reduce_sum(cast(best, dtype=x.type.dtype), axes=axes)
+        lost = beaten(x, spread(y, x, axes))
+        return reduce_sum(select(lost, 0.0, dots[0]), axes=axes) / _count_of_best(lost, x, axes)
 
     return rule
+
+
+def _count_of_best(lost, x, axes):
+    """How many are left: all but the lost, as an integer, for f32 does not tell 2**24 from 2**24 + 1."""
+    count = constant(1)
+    for k in axes:
+        n = size(x, k)
+        count = n * count
+    return cast(count - reduce_sum(cast(lost, dtype="i64"), axes=axes), dtype=x.type.dtype)
 
 
 def _next(x, times=None):
     """Row k + 1 of `x` in row k, times that row of `times` if given; in the last row 0."""
     shape, dyn = dims(x)
+    if times is None and shape[0]:
+        starts = [constant(1), *[constant(0)] * (len(shape) - 1)]
+        rest = slice(x, *starts, *dyn, steps=(1,) * len(shape), shape=(shape[0] - 1, *shape[1:]))
+        return concat(rest, broadcast(_number(0.0, x), *dyn, shape=(1, *shape[1:]), axes=()), axis=0)
     k, last = iota(*dyn[: shape[0] is None], shape=shape[:1]), size(x, 0) - 1
     inside = broadcast(lt(k, last), *dyn, shape=shape, axes=(0,))
     rows = gather(x, minimum(k + 1, last))
     return select(inside, rows if times is None else rows * times, 0.0)
+
+
+def _one_in_row(x, first: bool):
+    """An array of the shape of `x` that is 1 in its first, or last, row, and 0 elsewhere."""
+    shape, dyn = dims(x)
+    if shape[0]:
+        one = broadcast(_number(1.0, x), *dyn, shape=(1, *shape[1:]), axes=())
+        others = broadcast(_number(0.0, x), *dyn, shape=(shape[0] - 1, *shape[1:]), axes=())
+        return concat(*([one, others] if first else [others, one]), axis=0)
+    row = eq(iota(*dyn[: shape[0] is None], shape=shape[:1]), constant(0) if first else size(x, 0) - 1)
+    return broadcast(cast(row, dtype=x.type.dtype), *dyn, shape=shape, axes=(0,))
 
 
 def _previous(x):
@@ -467,13 +496,8 @@ def _reduce_prod_vjp(y_bar, y, x, axes):
     moved = transpose(x, perm=perm) if there_and_back else x
     rows = _first_axes_as_one(moved, len(axes))
     shape, dyn = dims(rows)
-    k, n = iota(*dyn[: shape[0] is None], shape=shape[:1]), size(rows, 0)
-
-    def one_in_row(row):
-        return broadcast(cast(eq(k, row), dtype=x.type.dtype), *dyn, shape=shape, axes=(0,))
-
-    before = recurrence(rows, one_in_row(0), reverse=False)
-    after = recurrence(_next(rows), one_in_row(n - 1), reverse=True)
+    before = recurrence(rows, _one_in_row(rows, first=True), reverse=False)
+    after = recurrence(_next(rows), _one_in_row(rows, first=False), reverse=True)
     x_bar = broadcast(y_bar, *dyn, shape=shape, axes=tuple(range(1, len(shape)))) * before * after
     if len(axes) > 1:
         shape, dyn = dims(moved)
