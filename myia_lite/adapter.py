@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from .infer.abstract import complex_of, field_names, rebuild
+from .infer.abstract import AtAPoint, Record, complex_of, field_names, rebuild
 from .infer.structures import Dyn, Known, Tree, sized
 from .ir import Array
 
@@ -22,19 +22,21 @@ class Unsupported(Exception):
     """No native form: the general way serves."""
 
 
-def adapter(program, inferred, keywords: tuple[str, ...], watched, otherwise: list, name: str):
+def adapter(program, inferred, keywords: tuple[str, ...], watched, otherwise: list, name: str, go_on=None):
     """A built-in function for this signature that hands any other call to `otherwise[0]`; None where there is none."""
-    from .backends.llvm import native_entry
+    from .backends.llvm import leaves_of, native_entry
 
     if inferred.result is None:
         return None
     try:
         arguments = [form(t) for t in inferred.arguments]
-        result = form(inferred.result, result=True)
+        result = form(inferred.result, result=True, go_on=go_on)
     except Unsupported:
         return None
     if any(not isinstance(a, np.ndarray) for a in inferred.captured):
         return None
+    if "record" in leaves_of(result) and any("record" in leaves_of(a) for a in arguments):
+        return None  # one record may hold parts of the other
     addresses, others = by_address(watched)
     test = functools.partial(unchanged, others) if others else None
     fixed = all(map(sized, inferred.arguments))
@@ -42,8 +44,8 @@ def adapter(program, inferred, keywords: tuple[str, ...], watched, otherwise: li
     return native_entry(program, arguments, result, otherwise, name, keywords, captured, addresses, test, fixed)
 
 
-def form(t, result: bool = False):
-    """The form of a value with this template."""
+def form(t, result: bool = False, go_on=None):
+    """The form of a value with this template; `go_on` belongs to the records in a result."""
     from .backends.llvm import Form
 
     if isinstance(t, Dyn):
@@ -61,9 +63,11 @@ def form(t, result: bool = False):
         return complex_form(t)
     if kind == "static":
         return Form("is", of=rest[0].value)
+    if kind == "at point":
+        return at_point_form(t, go_on)
     if kind not in ("sequence", "record", "mapping"):
         raise Unsupported
-    items = tuple(form(i, result) for i in t.items)
+    items = tuple(form(i, result, go_on) for i in t.items)
     if kind == "mapping":
         return Form("dict", items, tuple(map(sys.intern, rest[0])))
     if kind == "sequence":
@@ -72,6 +76,23 @@ def form(t, result: bool = False):
     if issubclass(cls, tuple):
         return Form("named", items, (cls, cls._make))
     return Form("fields", items, (cls, tuple(map(sys.intern, field_names(cls)))))
+
+
+def at_point_form(t, go_on):
+    """A pullback or a linearised function: its record, and sizes."""
+    from .backends.llvm import Form
+
+    absent = (None,) * len(t.items)
+
+    def apart(x):
+        record, *sizes = x.leaves
+        fits = record.go_on.backend == "llvm" and (x.template is t or x.template == t)
+        return (record.held.address, *sizes) if fits else absent
+
+    def together(held, *sizes):
+        return AtAPoint(t, [Record(held, go_on), *sizes])
+
+    return Form("parts", ("record", *["int"] * (len(t.items) - 1)), (AtAPoint, None, apart, together))
 
 
 def complex_form(t):

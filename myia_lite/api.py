@@ -22,6 +22,7 @@ from .adapter import adapter, unchanged
 from .backends import expect_backend, get_backend
 from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
+from .infer.abstract import Record
 from .infer.structures import Template, sized, skeleton, widened
 from .ir import MyiaError, MyiaTypeError, MyiaValueError, Residual, Tuple
 
@@ -280,7 +281,7 @@ class _Program:
         self.watched = watched(self.inferred.dependencies)
         self.layouts = list(map(layout, self.inferred.captured))
         self.calls, self.entry, self.otherwise = 0, None, []
-        self.options = {"backend": owner.backend, "error_model": owner.error_model, "optimize": owner.optimize}
+        self.backend, self.go_on = owner.backend, going_on(owner.backend, owner.error_model, owner.optimize)
 
     def current(self) -> bool:
         """Is what the program took from outside still what it was?"""
@@ -289,13 +290,14 @@ class _Program:
     def enter(self, name: str) -> None:
         """Make the native entry, where the signature has one."""
         self.otherwise = [None]
-        self.entry = with_room(adapter, self.run, self.inferred, self.keywords, self.watched, self.otherwise, name)
+        about = self.run, self.inferred, self.keywords, self.watched, self.otherwise, name, self.go_on
+        self.entry = with_room(adapter, *about)
 
     def call(self, args: tuple, keywords: dict):
         given: list = []
         for v, t in zip((*args, *keywords.values()), self.inferred.arguments, strict=True):
             given += leaves(v, t)
-        given = [v.opened(self.options) if isinstance(v, Record) else v for v in (*given, *self.inferred.captured)]
+        given = [v.opened(self.backend) if isinstance(v, Record) else v for v in (*given, *self.inferred.captured)]
         try:
             results = self.run(given)
         except (ValueError, IndexError, TypeError):
@@ -304,7 +306,7 @@ class _Program:
             return self.open(args, keywords).call(args, keywords)
         results = [apart(x, given) for x in results]
         for k in self.records:
-            results[k] = Record(results[k], self.options)
+            results[k] = Record(results[k], self.go_on)
         return rebuild(self.inferred.result, results)
 
 
@@ -313,30 +315,10 @@ def layout(captured) -> tuple | None:
     return (captured.dtype, captured.shape) if isinstance(captured, np.ndarray) else None
 
 
-class Record:
-    """What the forward pass of a `vjp` saved, as a leaf of the functions that go on from there."""
-
-    __slots__ = ("held", "options")
-
-    def __init__(self, held, options: dict):
-        self.held, self.options = held, options
-
-    def opened(self, options: dict):
-        """What a program compiled with these options takes."""
-        mine, other = self.options["backend"], options["backend"]
-        if mine != other:
-            raise MyiaTypeError(f"a function that the back end {mine!r} made is no argument for {other!r}")
-        return self.held
-
-    def call(self, function, args, keywords):
-        """The call of the function that this record belongs to."""
-        return going_on(**self.options)(function, *args, **keywords)
-
-
 @functools.cache
-def going_on(**options) -> MyiaFunction:
+def going_on(backend: str, error_model: str, optimize) -> MyiaFunction:
     """The compiled `f(*args)`, for functions f that compiled functions returned."""
-    return MyiaFunction(operator.call, **options)
+    return MyiaFunction(operator.call, backend, error_model, optimize)
 
 
 MANY = 16

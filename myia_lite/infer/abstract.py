@@ -46,6 +46,24 @@ class MyiaOverflowError(MyiaError, OverflowError):
     """An int that does not fit in 64 bits."""
 
 
+class Record:
+    """What the forward pass of a `vjp` saved, as a leaf: `held` is the back end's, and `go_on(f, *args)` the compiled
+    call of a function that holds it.
+    """
+
+    __slots__ = ("held", "go_on")
+
+    def __init__(self, held, go_on):
+        self.held, self.go_on = held, go_on
+
+    def opened(self, backend: str):
+        """What a program of this back end takes."""
+        mine = self.go_on.backend
+        if mine != backend:
+            raise MyiaTypeError(f"a function that the back end {mine!r} made is no argument for {backend!r}")
+        return self.held
+
+
 class AtAPoint:
     """A function that `vjp` or `linearize` returned: a pullback, or a linearised function.
 
@@ -59,7 +77,7 @@ class AtAPoint:
         self.template, self.leaves = template, leaves
 
     def __call__(self, *given, **keywords):
-        return self.leaves[0].call(self, given, keywords)
+        return self.leaves[0].go_on(self, *given, **keywords)
 
     def __copy__(self):
         return self

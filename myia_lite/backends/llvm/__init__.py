@@ -11,7 +11,7 @@ from __future__ import annotations
 from ...ir import Graph
 from .entry import native_entry, vectorcall
 from .lower import LOWERED
-from .objects import Form
+from .objects import Form, leaves_of
 from .program import Program, asm_text, llvm_text
 
 
@@ -20,4 +20,4 @@ def compile(graph: Graph, **options) -> Program:
     return Program(graph, **options)
 
 
-__all__ = ["LOWERED", "Form", "Program", "asm_text", "compile", "llvm_text", "native_entry", "vectorcall"]
+__all__ = ["LOWERED", "Form", "Program", "asm_text", "compile", "leaves_of", "llvm_text", "native_entry", "vectorcall"]

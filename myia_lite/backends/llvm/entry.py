@@ -12,12 +12,12 @@ import sys
 
 import numpy as np
 
-from ...ir import Array, Scalar
+from ...ir import Array, Residual, Scalar
 from . import jit, runtime
 from .layout import DATA
 from .leaves import PLACED, PYTHON, Arguments, Results
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
-from .program import Program, slots_of
+from .program import Program, Record, slots_of
 
 WORK = 1 << 15  # bytes of the arguments of unknown size from which on a program runs without the GIL
 FASTCALL_KEYWORDS = 0x80 | 0x2
@@ -114,8 +114,8 @@ def vectorcall() -> int | None:
 
 
 def _fits(kind: str, t) -> bool:
-    if kind == "array":
-        return isinstance(t, Array)
+    if kind in ("array", "record"):
+        return isinstance(t, Array if kind == "array" else Residual)
     return isinstance(t, Scalar) and (kind in ("scalar", "zero") or PYTHON.get(kind) == t.dtype)
 
 
@@ -126,7 +126,9 @@ class _Entry(Code):
         super().__init__()
         self.program, self.forms, self.keywords = program, arguments, keywords
         self.captured, self.watched, self.test, self.fixed = captured, watched, test, fixed
-        self.given, self.results = Arguments(self, program.params, fixed), Results(self, result, program.results)
+        self.given = Arguments(self, program.params, fixed)
+        record = functools.partial(Record, keep=program)
+        self.results = Results(self, result, program.results, record)
 
     def text(self) -> str:
         p = self.program

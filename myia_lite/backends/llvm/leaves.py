@@ -56,6 +56,8 @@ class Arguments:
         c.equal("i32", c.let("load i32, ptr %overflow"), 0)
         self.put("i64", value)
 
+    _record = _int  # the address of its parts
+
     def _bool(self, x, t, true=True, false=False):
         c = self.code
         yes, no = c.is_("ptr", x, c.hold(true)), c.is_("ptr", x, c.hold(false))
@@ -134,8 +136,9 @@ class Results:
     """Making objects of the results' slots, at `%r`; arrays of known size up to `PLACED` bytes are made before the run,
     and the caller may pass arrays to write into (`out`)."""
 
-    def __init__(self, code: Code, form, types):
-        self.code, self.form = code, form
+    def __init__(self, code: Code, form, types, record=None):
+        """`record(address, arena)` makes the object of a record."""
+        self.code, self.form, self.record = code, form, record
         kinds, slot, self.leaves = list(leaves_of(form)), 0, []
         for kind, t in zip(kinds, types, strict=True):
             self.leaves.append((kind, t, slot))
@@ -283,6 +286,12 @@ class Results:
 
     def _int(self, t, slot, k):
         return self.code.new(f"call ptr @PyLong_FromLongLong(i64 {self.code.load('i64', '%r', 8 * slot)})")
+
+    def _record(self, t, slot, k):
+        c = self.code
+        last = sum(slots_of(t) for _, t, _ in self.leaves) + 1
+        words = [c.new(f"call ptr @PyLong_FromLongLong(i64 {c.load('i64', '%r', 8 * at)})")[0] for at in (slot, last)]
+        return c.call_python(self.record, *words)
 
     def _bool(self, t, slot, k):
         return self.code.new(f"call ptr @PyBool_FromLong(i64 {self.code.load('i64', '%r', 8 * slot)})")

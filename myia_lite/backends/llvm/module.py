@@ -22,7 +22,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_detach": (PTR, [PTR, PTR]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
     "rt_argsort": (VOID, [PTR, PTR, PTR, PTR, I64]),
-    "rt_arena": (PTR, [PTR, I64]),
+    "rt_arena": (PTR, [PTR, I64, I64]),
     "rt_freeze": (VOID, [PTR, PTR]),
     "rt_leave": (VOID, [PTR, PTR]),
 }

@@ -1,7 +1,8 @@
 """Python objects in machine code: text of LLVM IR that takes arguments apart into leaves and makes results of them.
 
 A *form* says how an object is built: a string for a leaf ("float", "int", "bool" for Python's own, "scalar" for a NumPy
-scalar, "array" for an array and "zero" for one without axes, of the IR type's dtype), a `Form` for a structure.
+scalar, "array" for an array and "zero" for one without axes, of the IR type's dtype; "record" for a record of a forward
+pass: as an argument its address), a `Form` for a structure.
 An object that does not have its form goes to the label `slow`; where making one fails, the exception is set and the
 code goes to `failed`.
 """

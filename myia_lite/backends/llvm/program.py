@@ -282,13 +282,10 @@ class Program:
 
     def _unpack(self, slots, kept) -> list:
         """`kept`: the arguments' memory, of which records may hold other records' parts."""
-        out, at, arena = [], 0, None
-        if any(map(records.escapes, self.results)):
-            address = int(slots[sum(map(slots_of, self.results)) + 1])
-            arena = Arena(address, (self, [x for x in kept if isinstance(x, Record)]))
+        out, at, arena = [], 0, int(slots[sum(map(slots_of, self.results)) + 1])
         for t in self.results:
             if records.escapes(t):
-                out.append(Record(int(slots[at]), arena))
+                out.append(Record(int(slots[at]), arena, (self, [x for x in kept if isinstance(x, Record)])))
             elif isinstance(t, Array):
                 shape = tuple(slots[at + 1 : at + 1 + t.rank].tolist())
                 out.append(adopt(int(slots[at]), shape, NUMPY[t.dtype]))
@@ -353,25 +350,19 @@ class _Memory:
         runtime.dispose(self.obj)
 
 
-class Arena:
-    """Owns what the records of one call hold, and keeps alive the program, whose constants they may refer to, and the
-    records that were arguments of the call.
+class Record:
+    """A record of a forward pass, to be handed to programs that go on from there.  Nobody writes to it.
+
+    `keep` has to live as long: the program, whose constants it may refer to, and records that it may hold parts of.
     """
 
-    def __init__(self, address: int, keep):
-        self.address, self.keep = address, keep
+    __slots__ = ("address", "arena", "keep", "__weakref__")
+
+    def __init__(self, address: int, arena: int, keep):
+        self.address, self.arena, self.keep = address, arena, keep
 
     def __del__(self):
-        runtime.dispose(self.address, "rt_arena_dispose")
-
-
-class Record:
-    """A record of a forward pass, to be handed to programs that go on from there.  Nobody writes to it."""
-
-    __slots__ = ("address", "arena")
-
-    def __init__(self, address: int, arena: Arena):
-        self.address, self.arena = address, arena
+        runtime.dispose(self.arena, "rt_arena_drop")
 
 
 def adopt(obj: int, shape: tuple, dtype: np.dtype) -> np.ndarray:

@@ -5,7 +5,8 @@ the list of the large ones.  They are frozen, with a reference count so large th
 in place and nobody frees them, so that any number of calls may read them at the same time (their counts may lose
 updates, which nobody notices).  They are freed with the arena.
 
-An arena: 0: the first of its large objects    8: its chunks    16: how many small objects    24: the records' parts
+An arena: 0: the first of its large objects    8: its chunks    16: the number of small objects    24: that of the
+    records that are alive    32: the parts of the records
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from ...ir import Residual, Type
 from .layout import NULL, PTR, flatten, i64, load_parts, parts, sizeof, store_parts, unflatten
 from .memory import visit
 
-ARENA_LIVE, ARENA_CHUNKS, ARENA_COUNT, ARENA_DATA = 0, 8, 16, 24
+ARENA_LIVE, ARENA_CHUNKS, ARENA_COUNT, ARENA_RECORDS, ARENA_DATA = 0, 8, 16, 24, 32
 FROZEN = 1 << 62
 
 
 def text(small: int, count: int, chunks: int) -> str:
     """The part of the run-time system, from the size of small objects and places in a call's context."""
     return f"""
-; an arena for what leaves a call, or null
-define ptr @rt_arena(ptr %ctx, i64 %size) {{
+; an arena for what leaves a call with so many records, or null
+define ptr @rt_arena(ptr %ctx, i64 %records, i64 %size) {{
 entry:
   %total = add i64 %size, {ARENA_DATA}
   %new = call ptr @malloc(i64 %total)
@@ -35,6 +36,8 @@ clear:
   store ptr null, ptr %chunks
   %count = getelementptr i8, ptr %new, i64 {ARENA_COUNT}
   store i64 0, ptr %count
+  %alive = getelementptr i8, ptr %new, i64 {ARENA_RECORDS}
+  store i64 %records, ptr %alive
   ret ptr %new
 no:
   %e = call ptr @out_of_memory(ptr %ctx)
@@ -99,13 +102,21 @@ define void @rt_leave(ptr %ctx, ptr %arena) {{
   ret void
 }}
 
-define void @rt_arena_dispose(ptr %arena) {{
+; a record is dropped, by any thread; with the last one goes the arena
+define void @rt_arena_drop(ptr %arena) {{
 entry:
+  %rp = getelementptr i8, ptr %arena, i64 {ARENA_RECORDS}
+  %before = atomicrmw sub ptr %rp, i64 1 acq_rel
+  %last = icmp eq i64 %before, 1
+  br i1 %last, label %dispose, label %return
+return:
+  ret void
+dispose:
   %kp = getelementptr i8, ptr %arena, i64 {ARENA_CHUNKS}
   %k0 = load ptr, ptr %kp
   br label %chunks
 chunks:
-  %k = phi ptr [%k0, %entry], [%knext, %chunk]
+  %k = phi ptr [%k0, %dispose], [%knext, %chunk]
   %kz = icmp eq ptr %k, null
   br i1 %kz, label %objects, label %chunk
 chunk:
@@ -152,7 +163,8 @@ class Escape:
 
     def __init__(self, entry, types):
         self.entry, self.at = entry, ARENA_DATA
-        arena = entry.b.call(entry.module.runtime("rt_arena"), [entry.context, i64(sum(sizes(types)))])
+        words = sizes(types)
+        arena = entry.b.call(entry.module.runtime("rt_arena"), [entry.context, i64(len(words)), i64(sum(words))])
         entry.check(entry.b.icmp_unsigned("!=", arena, NULL))
         self.arena = arena
 

@@ -21,6 +21,7 @@ try-lock: where it is taken, malloc and free do the work, so that no thread, and
 from __future__ import annotations
 
 import ctypes
+import functools
 
 from . import cores, jit, records, sorting
 
@@ -788,7 +789,7 @@ EXPORTS = (
     "rt_arena",
     "rt_freeze",
     "rt_leave",
-    "rt_arena_dispose",
+    "rt_arena_drop",
     "rt_parallel",
     "rt_threads",
 )
@@ -816,4 +817,9 @@ def set_threads(n: int) -> None:
 
 
 def dispose(obj: int, by: str = "rt_dispose") -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses()[by])(obj)
+    _disposer(by)(obj)
+
+
+@functools.cache
+def _disposer(by: str):
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses()[by])
