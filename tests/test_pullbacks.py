@@ -508,7 +508,7 @@ def test_memory_is_bounded():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; each record holds 8 MB
 
 
-def test_records_at_exit():
+def test_records_at_exit(tmp_path):
     """Of a process: in globals, in cycles, in what is kept for ever; nothing is said, nothing crashes."""
     code = """
 import functools, threading
@@ -522,7 +522,9 @@ cell = {"back": backs[0]}
 cell["cell"] = cell
 print(backs[0](np.ones(3))[0].sum() > 0)
 """
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=120)
+    path = tmp_path / "holds_records.py"
+    path.write_text(code)
+    done = subprocess.run([sys.executable, "-X", "dev", path], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
