@@ -129,7 +129,7 @@ class SparseJacobian:
     def __init__(self, f: Callable, argnums: int | str | tuple):
         self._function, self._argnums = self._differentiate(f, argnums), argnums
         self._names = _parameters(f)
-        self._jvp, self._pullback = (transformed(kind, self._function) for kind in ("jvp", "pullback"))
+        self._jvp, self._vjp = (transformed(kind, self._function) for kind in ("jvp", "vjp"))
         self._analyses: dict[Any, _Analysis] = {}
 
     def _differentiate(self, f, argnums) -> Callable:
@@ -140,8 +140,9 @@ class SparseJacobian:
         args, wrt = self._bind(args, keywords)
         seeds, layout = self._layout(args, wrt)
         data = np.zeros(layout.pattern.nnz, seeds.dtype)
+        pullback = self._vjp(*args)[1] if any(p.reverse for p in layout.passes) else None
         for p in layout.passes:
-            along = self._reverse(args, wrt, p.seed, layout) if p.reverse else self._forward(args, p.seed, seeds)
+            along = self._reverse(pullback, wrt, p.seed, layout) if p.reverse else self._forward(args, p.seed, seeds)
             data[p.elements] = along[p.reads]
         p = layout.pattern
         return sparse.csr_array((data, p.indices, p.indptr), shape=p.shape, copy=True)
@@ -207,9 +208,9 @@ class SparseJacobian:
         _, tangent = self._jvp(args, seeds.tangents(seed))
         return vector_of(tangent)
 
-    def _reverse(self, args, wrt, seed, layout):
+    def _reverse(self, pullback, wrt, seed, layout):
         (cotangent,) = Seeds((layout.value,), (0,)).tangents(seed)
-        cotangents = self._pullback(args, cotangent)
+        cotangents = pullback(cotangent)
         return vector_of(tuple(cotangents[k] for k in wrt))
 
 

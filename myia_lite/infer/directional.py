@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 
-from ..ir import Array, Constant, Node, Tuple, constant, is_float
+from ..ir import Array, Node, Tuple, constant, is_float
 from ..ops import arrays, control, elementwise
 from . import library
 from .calls import Specialisation
@@ -99,15 +99,9 @@ class Directional(Transforms):
                     f"{t.kind}(): {len(args[0].items)} primals and {len(args[1].items)} tangents", "give one for each"
                 )
             return getattr(self, f"_{t.kind}")(t, *args)
-        if t.kind == "pullback":
-            primals, *rest = args
-            return self._pullback(t, primals.items, rest)
         if t.kind == "hessian":
             inner = replace(t, kind="jacrev")
             return self.call(replace(t, kind="jacfwd", function=inner), args, keywords)
-        if t.kind == "value":
-            site = self._site(t, args)
-            return self.invoke(site.spec, site.flat)
         if keywords and t.kind in ("vjp", "linearize"):
             self.error(f"{t.kind}() takes the arguments of the function by position", f"{t.kind}(f, x, y)")
         if t.kind in ("vjp", "linearize"):
@@ -285,37 +279,6 @@ class Directional(Transforms):
         if t.has_aux:
             return Sequence((value.items[0], tangent, value.items[1]))
         return Sequence((value, tangent))
-
-    def _pullback(self, t, primals, rest) -> Value:
-        if len(rest) != 1:
-            self.error(
-                f"a pullback takes one cotangent, and {len(rest)} are given", "give it the structure of the value"
-            )
-        site = self._site(t, primals)
-        results = self._cotangent_sizes(site)
-        found: dict[int, Node] = {}
-        self._direction(site.out, self.conjugated(rest[0]), results, 0, "the cotangent", found)
-        seeds = tuple(sorted(found))
-        wrt = tuple(k for j in range(len(primals)) for k in site.floats(j))
-        params = site.spec.graph.params
-        type_ = Tuple((*site.results, *(params[k].type for k in wrt)))
-        node = self.append(
-            control.grad, [*site.flat, *(found[k] for k in seeds)], (site.spec.graph,), type_, wrt=wrt, seeds=seeds
-        )
-        outs = self._outputs(site, node)
-        bars = dict(zip(wrt, outs[len(site.results) :], strict=True))
-        return self.conjugated(
-            Sequence(
-                tuple(self._structure(site.templates[1 + j], bars, site.starts[1 + j])[0] for j in range(len(primals)))
-            )
-        )
-
-    def _cotangent_sizes(self, site: Site) -> list[Node]:
-        """Nodes that have the sizes of the results, where their types do not tell."""
-        if all(None not in getattr(x, "shape", ()) for x in site.results):
-            return [Constant(None, x) for x in site.results]
-        node = self.append(control.call, site.flat, (site.spec.graph,), self.result_type(site.spec))
-        return self.split(node, len(site.results))
 
     def _hvp(self, t, primals, tangents) -> Value:
         """Forward over reverse; of one primal its structure, of several a tuple."""
