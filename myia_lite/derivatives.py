@@ -109,16 +109,29 @@ def jacrev(
 
 
 def jacobian(
-    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
-) -> GradFunction:
+    f: Callable,
+    argnums: int | str | tuple = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    diagonal: bool = False,
+) -> Callable:
     """Like `jacfwd`, by forward mode where f has at most as many inputs as outputs, else by reverse mode.
+
+    diagonal: only the diagonal of a square Jacobian, in the structure of the argument.  One forward pass if the rest is
+    zero, which is found out from the program; else as many as it takes to keep the rest out.  For Python, not for
+    compiled code, and for real arguments and results.  `.passes(*args)` gives the numbers of passes.
 
     >>> import numpy as np
     >>> from myia_lite import jacobian
     >>> jacobian(lambda x, a: a * x, argnums=(0, 1))(np.array([2.0, 3.0]), 5.0)
     (array([[5., 0.],
            [0., 5.]]), array([2., 3.]))
+    >>> jacobian(lambda x: np.sin(x) * x, diagonal=True)(np.zeros(4))
+    array([0., 0., 0., 0.])
     """
+    if diagonal:
+        return _diagonal("jacobian", f, argnums, has_aux, holomorphic)
     return transformed("jacobian", f, argnums, has_aux, holomorphic)
 
 
@@ -135,17 +148,39 @@ def value_and_jacobian(
 
 
 def hessian(
-    f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
-) -> GradFunction:
+    f: Callable,
+    argnums: int | str | tuple = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    diagonal: bool = False,
+) -> Callable:
     """The second derivatives of f, by forward over reverse mode: the `jacfwd` of the `jacrev`.
+
+    diagonal: as for `jacobian`; f returns one float.  A separable function takes one product of the Hessian with a
+    vector, however many arguments it has.
 
     >>> import numpy as np
     >>> from myia_lite import hessian
     >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([2.0, 3.0]))
     array([[6., 4.],
            [4., 0.]])
+    >>> second = hessian(lambda x: np.sum(x**3) + x[0] * x[1], diagonal=True)
+    >>> second(np.arange(4.0)), second.passes(np.arange(4.0))
+    (array([ 0.,  6., 12., 18.]), (2, 0))
     """
+    if diagonal:
+        return _diagonal("hessian", f, argnums, has_aux, holomorphic)
     return transformed("hessian", f, argnums, has_aux, holomorphic)
+
+
+def _diagonal(kind, f, argnums, has_aux, holomorphic):
+    from .sparse import diagonal_of
+
+    if has_aux or holomorphic:
+        what = "has_aux" if has_aux else "holomorphic"
+        raise MyiaTypeError(f"{kind}(f, diagonal=True) with {what}=True", remedy=f"leave out {what}")
+    return diagonal_of(kind, f, argnums)
 
 
 def hvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):

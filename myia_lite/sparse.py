@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .ad.colouring import jacobian_colouring, star_colouring
+from .ad.colouring import jacobian_colouring, proper_colouring, star_colouring
 from .ad.sparsity import Dependence, Tracked
+from .ad.substitution import acyclic_colouring, substitution
 from .adapter import unchanged
 from .api import GradFunction, MyiaFunction, grad, transformed, watched, with_room
 from .backends import exception
@@ -57,13 +58,17 @@ def sparse_jacobian(f: Callable, argnums: int | str | tuple = 0) -> SparseJacobi
     return _kept(SparseJacobian, f, argnums)
 
 
-def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian:
+def sparse_hessian(f: Callable, argnums: int | str | tuple = 0, substitution: bool = False) -> SparseHessian:
     """The second derivatives of f, which returns one float, as a symmetric SciPy sparse matrix (`csr_array`).
 
     Rows and columns are the floats in the arguments `argnums`, as for `sparse_jacobian`.  The pattern is that of the
     gradient's program.  Each pass is a product of the Hessian with a vector, forward over reverse mode; a star
     colouring reads each element in one of the two places where it stands.  A diagonal Hessian takes one pass, an arrow
     two.
+
+    substitution: take as few passes as an acyclic colouring allows, where that is fewer, and find elements one after
+    the other, each from a sum of which the others are known.  Elements then have rounding errors of the size of those
+    that they were added to, which matters where they differ by orders of magnitude: so it is off unless asked for.
 
     Raises MyiaTypeError where f does not return one float, or an argument to differentiate by has no floats.
 
@@ -79,8 +84,15 @@ def sparse_hessian(f: Callable, argnums: int | str | tuple = 0) -> SparseHessian
            [  0.,   0.,   0., 200.]])
     >>> hessian(np.zeros(4)).nnz, hessian.passes(np.zeros(1000))
     (10, (3, 0))
+    >>> sparse_hessian(rosenbrock, substitution=True).passes(np.zeros(1000))
+    (2, 0)
     """
-    return _kept(SparseHessian, f, argnums)
+    return _kept(BySubstitution if substitution else SparseHessian, f, argnums)
+
+
+def diagonal_of(kind: str, f: Callable, argnums: int | str | tuple = 0) -> Diagonal:
+    """`jacobian(f, …, diagonal=True)` and `hessian(f, …, diagonal=True)`."""
+    return _kept(HessianDiagonal if kind == "hessian" else JacobianDiagonal, f, argnums)
 
 
 # their results are no values of compiled code, which says so when it meets them
@@ -116,6 +128,7 @@ class Layout:
 
     pattern: sparse.csr_array
     passes: tuple[Pass, ...]
+    finish: Callable | None  # what is left to do with the elements once all are read, in place
     value: Any  # the floats of the result, for the structure of cotangents
     given: list | None  # the leaves that are no inputs; None where the inputs decide on the pattern too
 
@@ -139,13 +152,19 @@ class SparseJacobian:
     def __call__(self, *args, **keywords) -> sparse.csr_array:
         args, wrt = self._bind(args, keywords)
         seeds, layout = self._layout(args, wrt)
+        p, data = layout.pattern, self._elements(args, wrt, seeds, layout)
+        return sparse.csr_array((data, p.indices, p.indptr), shape=p.shape, copy=True)
+
+    def _elements(self, args, wrt, seeds, layout) -> np.ndarray:
+        """The elements of the pattern."""
         data = np.zeros(layout.pattern.nnz, seeds.dtype)
         pullback = self._vjp(*args)[1] if any(p.reverse for p in layout.passes) else None
         for p in layout.passes:
             along = self._reverse(pullback, wrt, p.seed, layout) if p.reverse else self._forward(args, p.seed, seeds)
             data[p.elements] = along[p.reads]
-        p = layout.pattern
-        return sparse.csr_array((data, p.indices, p.indptr), shape=p.shape, copy=True)
+        if layout.finish is not None:
+            layout.finish(data)
+        return data
 
     def pattern(self, *args, **keywords) -> sparse.csr_array:
         """Where the matrix may be other than zero, as bools."""
@@ -191,17 +210,21 @@ class SparseJacobian:
             analysis = self._analyses[signature] = with_room(_Analysis, self._jvp, signature)
         return seeds, analysis.layout(*given, wrt, self._prepare)
 
-    def _prepare(self, pattern: sparse.csr_array) -> tuple[sparse.csr_array, list[Pass]]:
-        """The pattern, as small as it is known to be, and how to fill it."""
+    def _prepare(self, pattern: sparse.csr_array) -> tuple[sparse.csr_array, list[Pass], Callable | None]:
+        """The pattern, as small as it is known to be, and how to fill it: passes, and what is to be done after them."""
         split = jacobian_colouring(pattern)
         rows, columns = _places(pattern)
         by_row = split.by_row(rows, columns)
         forward = _groups(np.where(by_row, -1, split.columns[columns]))
         reverse = _groups(np.where(by_row, split.rows[rows], -1))
-        return pattern, [
-            *(Pass(False, split.columns == k, e, rows[e]) for k, e in forward),
-            *(Pass(True, split.rows == k, e, columns[e]) for k, e in reverse),
-        ]
+        return (
+            pattern,
+            [
+                *(Pass(False, split.columns == k, e, rows[e]) for k, e in forward),
+                *(Pass(True, split.rows == k, e, columns[e]) for k, e in reverse),
+            ],
+            None,
+        )
 
     # ---- passes
     def _forward(self, args, seed, seeds):
@@ -221,21 +244,70 @@ class SparseHessian(SparseJacobian):
         return grad(f, argnums)
 
     def _prepare(self, pattern):
-        pattern = sorted_rows(pattern * pattern.T)  # what is zero on one side of the diagonal is so on the other
+        pattern = symmetric(pattern)
         colours = star_colouring(pattern)
         rows, columns = _places(pattern)
         # column j gives (i, j) where no other element of row i has j's colour; elsewhere column i gives it
         place = rows * (colours.max(initial=0) + 1) + colours[columns]
         _, same, times = np.unique(place, return_inverse=True, return_counts=True)
         alone = (times == 1)[same.reshape(-1)]
-        order = np.lexsort((rows, columns))  # of the transposed elements
-        mirrored = np.empty_like(order)
-        mirrored[order] = np.arange(len(order))
+        mirrored = _mirrored(rows, columns)
         # an element and its mirror image are read in one place, so that the result is symmetric to the last bit
         here = np.where(alone & alone[mirrored], rows <= columns, alone)
         across = np.where(here, colours[columns], colours[rows])
         reads = np.where(here, rows, columns)
-        return pattern, [Pass(False, colours == k, e, reads[e]) for k, e in _groups(across)]
+        return pattern, [Pass(False, colours == k, e, reads[e]) for k, e in _groups(across)], None
+
+
+class BySubstitution(SparseHessian):
+    """What `sparse_hessian` makes where elements may be found one after the other."""
+
+    def _prepare(self, pattern):
+        pattern = symmetric(pattern)
+        colours = acyclic_colouring(pattern)
+        if colours.max(initial=-1) >= star_colouring(pattern).max(initial=-1):
+            return super()._prepare(pattern)
+        rows, columns = _places(pattern)
+        finish = substitution(rows, columns, colours, _mirrored(rows, columns))
+        return pattern, [Pass(False, colours == k, e, rows[e]) for k, e in _groups(colours[columns])], finish
+
+
+class Diagonal(SparseJacobian):
+    """What `diagonal=True` makes: a function that gives the diagonal of a square matrix, in the structure of what it is
+    differentiated by.
+
+    Two columns go in one pass where neither has an element in the row of the other: a diagonal matrix takes one pass.
+    """
+
+    def __call__(self, *args, **keywords):
+        args, wrt = self._bind(args, keywords)
+        seeds, layout = self._layout(args, wrt)
+        whole = np.zeros(seeds.size, seeds.dtype)
+        whole[layout.pattern.indices] = self._elements(args, wrt, seeds, layout)
+        parts = seeds.tangents(whole)
+        return tuple(parts[k] for k in wrt) if isinstance(self._argnums, tuple) else parts[wrt[0]]
+
+    def _prepare(self, pattern):
+        n, m = pattern.shape
+        if n != m:
+            message = f"the diagonal of a Jacobian that is not square: {n} results by {m} arguments"
+            raise MyiaValueError(message, remedy="differentiate by as many floats as the function returns")
+        colours = proper_colouring(sorted_rows(pattern + pattern.T))
+        rows, columns = _places(pattern)
+        rows = rows[rows == columns]
+        kept = sparse.csr_array((np.ones(len(rows), bool), (rows, rows)), shape=(n, n))
+        return kept, [Pass(False, colours == k, e, rows[e]) for k, e in _groups(colours[rows])], None
+
+
+class JacobianDiagonal(Diagonal):
+    """What `jacobian(f, diagonal=True)` makes."""
+
+
+class HessianDiagonal(Diagonal, SparseHessian):
+    """What `hessian(f, diagonal=True)` makes."""
+
+    def _prepare(self, pattern):
+        return Diagonal._prepare(self, symmetric(pattern))
 
 
 class _Analysis:
@@ -274,8 +346,10 @@ class _Analysis:
         last = self.last.get(wrt)
         if last is None or not last.holds(given):
             found = self._find(values, varying, inputs)
-            pattern, passes = prepare(sorted_rows(found.pattern))
-            last = Layout(pattern, tuple(passes), found.value, None if found.branched else [v.copy() for v in given])
+            pattern, passes, finish = prepare(sorted_rows(found.pattern))
+            last = Layout(
+                pattern, tuple(passes), finish, found.value, None if found.branched else [v.copy() for v in given]
+            )
             self.last[wrt] = last
         return last
 
@@ -315,6 +389,11 @@ def _size(t) -> int:
 def holds_complex(t) -> bool:
     """Are there complex numbers in a value of this template?"""
     return isinstance(t, Tree) and (t.shape[0] == "complex" or any(map(holds_complex, t.items)))
+
+
+def symmetric(pattern) -> sparse.csr_array:
+    """Of a Hessian: what is zero on one side of the diagonal is so on the other."""
+    return sorted_rows(pattern * pattern.T)
 
 
 def sorted_rows(pattern) -> sparse.csr_array:
@@ -368,6 +447,14 @@ def vector_of(value) -> np.ndarray:
 def _places(pattern):
     """Row and column of each element."""
     return np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr)), pattern.indices
+
+
+def _mirrored(rows, columns):
+    """For each element of a symmetric pattern the number of the one on the other side of the diagonal."""
+    order = np.lexsort((rows, columns))  # of the transposed elements
+    out = np.empty_like(order)
+    out[order] = np.arange(len(order))
+    return out
 
 
 def _groups(colours):

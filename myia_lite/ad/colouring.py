@@ -167,6 +167,16 @@ def smallest_last(graph: sparse.csr_array) -> list[int]:
 # ---- symmetric matrices ----------------------------------------------------------------------------------------------
 def star_colouring(pattern: sparse.csr_array):
     """Colours of the columns of a symmetric pattern, -1 for empty ones."""
+    return first_fit(pattern, _star)
+
+
+def proper_colouring(pattern: sparse.csr_array):
+    """The same, where neighbours differ and no more: enough for the diagonal."""
+    return first_fit(pattern, _proper)
+
+
+def first_fit(pattern: sparse.csr_array, colour):
+    """The fewest colours that `colour(neighbours, order)` finds in several orders of the vertices."""
     starts, indices = pattern.indptr.tolist(), pattern.indices.tolist()
     neighbours = [[w for w in indices[a:b] if w != v] for v, (a, b) in enumerate(itertools.pairwise(starts))]
     sizes = np.diff(pattern.indptr)
@@ -175,7 +185,7 @@ def star_colouring(pattern: sparse.csr_array):
     best = None
     largest_first = vertices[np.argsort(-sizes[vertices], kind="stable")].tolist()
     for order in (lambda: largest_first, vertices.tolist, lambda: [v for v in smallest_last(pattern) if sizes[v]]):
-        colours = _star(neighbours, order())
+        colours = colour(neighbours, order())
         if best is None or _colours(colours) < _colours(best):
             best = colours
         if _colours(best) <= bound or pattern.nnz > TRIALS:
@@ -216,4 +226,15 @@ def _star(neighbours, order):
                 hub[v].add(colours[x])
                 if len(same) == 2:
                     hub[same[0]].add(colours[x])
+    return np.array(colours)
+
+
+def _proper(neighbours, order):
+    colours = [-1] * len(neighbours)
+    for v in order:
+        taken = {colours[w] for w in neighbours[v]}
+        mine = 0
+        while mine in taken:
+            mine += 1
+        colours[v] = mine
     return np.array(colours)

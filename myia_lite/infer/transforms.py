@@ -31,8 +31,14 @@ class Transforms(Objects):
                 inspect.Parameter("holomorphic", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.const(False)),
             ]
         )
+        keywords = dict(keywords)
+        if kind in ("jacobian", "hessian") and self._fixed(keywords.pop("diagonal", self.const(False))):
+            self.error(
+                f"{kind}(f, diagonal=True) in compiled code: what is beside the diagonal takes a run to find out",
+                "call it outside, or, where all else is zero, take the derivative along ones: jvp(f, (x,), (ones,))[1]",
+            )
         try:
-            bound = signature.bind(*args, **dict(keywords))
+            bound = signature.bind(*args, **keywords)
         except TypeError as error:
             self.error(f"{kind}(): {error}", f"{kind}(f, argnums=0, has_aux=False)")
         bound.apply_defaults()
