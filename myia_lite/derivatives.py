@@ -8,6 +8,7 @@ else; None in the place of a float means zero.
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -221,6 +222,9 @@ class CustomDerivative:
     def __call__(self, *args, **keywords):
         return self.function(*args, **keywords)
 
+    def __get__(self, instance, owner=None):
+        return self if instance is None else types.MethodType(self, instance)
+
     def defjvp(self, rule: Callable) -> Callable:
         """Set the rule of forward mode, `rule(primals, tangents) -> (value, tangent)`; returns it, for use as a
         decorator.
@@ -244,7 +248,10 @@ def custom_derivative(function: Callable) -> CustomDerivative:
     One rule is enough: the other mode is its transpose, if the rule is linear in the tangent (or cotangent), and an
     error otherwise.  Rules are differentiated in turn where a higher order is asked for.
 
-    Raises MyiaTypeError where a rule is missing or does not fit, or where what f captures is differentiated.
+    It may stand inside compiled code, where f and its rules may capture variables.
+
+    Raises MyiaTypeError where a rule is missing or does not fit, or where what f captures is differentiated: a rule
+    says nothing of that.
 
     >>> import math
     >>> from myia_lite import custom_derivative, grad
@@ -318,6 +325,7 @@ hessian.__myia_transform__ = "hessian"
 hvp.__myia_transform__ = "hvp"
 stop_gradient.__myia_transform__ = "stop_gradient"
 checkpoint.__myia_transform__ = "checkpoint"
+custom_derivative.__myia_transform__ = "custom_derivative"
 
 
 def copied(value: Any) -> Any:

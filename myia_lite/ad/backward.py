@@ -390,7 +390,8 @@ class Body(Loops):
     # ---- rules that the user gave
     def back_custom(self, scope, n, bars, adjoints):
         c = Custom(n)
-        c.check(self.active.any)
+        if (error := c.refusal(self.active.any)) is not None:
+            raise error
         start = self.value(scope, n) if len(bars) < len(c.floats) else None
         given = [bars[c.path(k)] if c.path(k) in bars else zeros_like(part(start, c.path(k))) for k in c.floats]
         types = c.residual_types()

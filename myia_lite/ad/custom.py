@@ -31,15 +31,26 @@ class Custom:
         """Where result number k is in the node's value."""
         return (k,) if isinstance(self.node.type, Tuple) else ()
 
-    def check(self, active) -> None:
-        """Refuse what no rule covers: a derivative in what the function captures."""
+    def refusal(self, active) -> MyiaTypeError | None:
+        """The error where no rule covers a derivative: in what the function captures, or a function among its
+        arguments does.
+
+        What only the rules capture is no matter of this order: they are differentiated where a higher one is asked for.
+        """
+        names = self.node.attrs["captures"]
         for k, a in enumerate(self.node.args):
-            if k not in self.wrt and active(a):
-                raise MyiaTypeError(
-                    f"{self.name} has a rule of its own, and what it captures is differentiated too",
-                    self.node.span,
-                    "pass it as an argument",
-                )
+            if k in self.wrt or not active(a) or not used(self.node.graphs[0].params[k], self.node.graphs[0]):
+                continue
+            name = names[k - len(self.own)] if len(self.own) <= k < len(self.own) + len(names) else None
+            if k < len(self.own):
+                what, remedy = "a function among its arguments captures what", "pass that as an argument of its own"
+            else:
+                what = f"{name}, which it captures," if name else "what it captures"
+                remedy = f"pass {name or 'it'} as an argument, or capture stop_gradient({name or '…'})"
+            return MyiaTypeError(
+                f"{self.name} has a rule of its own, and {what} is differentiated too", self.node.span, remedy
+            )
+        return None
 
     # ---- forward mode
     def push(self, args: list[Node], dots: list[Node]) -> tuple[list[Node], list[Node]]:
@@ -120,6 +131,11 @@ class Custom:
                 culprit.span or self.node.span,
                 "give the other rule too",
             )
+
+
+def used(p: Node, g: Graph) -> bool:
+    """Does anything in the graph use this parameter?"""
+    return any(h.result is p or any(p in n.args for n in h.nodes) for h in g.nested())
 
 
 def without_rule(n: Apply) -> MyiaTypeError:

@@ -98,6 +98,8 @@ class Dual:
         self.active = Activity(f, {(f.params[k], p) for k, p in mask})
         self.env = Clone()
         self.dots: dict[Leaf, Node] = {}
+        self.refused: dict[Node, MyiaTypeError] = {}  # nodes that have no tangent: an error where one is asked for
+        self.takers: dict[Node, set] = {}  # node -> the elements that are taken of it, None for the whole
         self.state: dict[Graph, list[tuple[int, Path]]] = {}  # loop -> the leaves of its state that have tangents
 
     def function(self, new: Graph) -> None:
@@ -111,6 +113,8 @@ class Dual:
 
     # ---- tangents at hand
     def dot(self, n: Node, path: Path = ()) -> Node | None:
+        if n in self.refused:
+            raise self.refused[n]
         return self.dots.get((n, path))
 
     def zero(self, n: Node, path: Path) -> Node:
@@ -165,17 +169,27 @@ class Dual:
             self.rule(n, into)
         elif n.op.nests or n.op is call:
             paths = [p for p, _ in leaves(n.type) if self.active(n, p)]
+            if n.op is call and paths:
+                paths = [p for p, _ in leaves(n.type) if self.taken(n, p)]
             if n.type is Never or not paths:
                 self.env.apply(n, into)
                 return
-            if n.op is call:
-                paths = [p for p, _ in leaves(n.type)]
             both = handler(n, into, paths)
             count = bind_results(self.env, n, both)
             for j, p in enumerate(paths):
                 self.dots[n, p] = get(both, index=count + j)
         else:
             handler(n, into)
+
+    def taken(self, n: Apply, path: Path) -> bool:
+        """Does anybody take this leaf of the result of a call?"""
+        if not self.takers:
+            for g in self.primal.nested():
+                for m in g.nodes:
+                    for a in m.args:
+                        self.takers.setdefault(a, set()).add(m.attrs["index"] if m.op is get else None)
+                self.takers.setdefault(g.result, set()).add(None)
+        return bool(self.takers.get(n, set()) & {None, *path[:1]})
 
     # ---- primitives
     def rule(self, n: Apply, into: Graph) -> None:
@@ -342,7 +356,10 @@ class Dual:
             self.env.apply(n, into)
             return
         c = Custom(n)
-        c.check(self.varies)
+        if (error := c.refusal(self.varies)) is not None:
+            self.refused[n] = error
+            self.env.apply(n, into)
+            return
         if self.forward.linear:
             c.check_linear()
         results, dots = c.push([self.env.node(a) for a in n.args], [self.given(n.args[k]) for k in c.wrt])
@@ -351,8 +368,8 @@ class Dual:
             self.dots[n, c.path(k)] = dot
 
     def dual_foreign(self, n, into):
-        if any(map(self.varies, n.args)) and leaves(n.type):
-            raise without_rule(n)
+        if leaves(n.type) and any(map(self.varies, n.args)):
+            self.refused[n] = without_rule(n)
         self.env.apply(n, into)
 
     def dual_call(self, n, into, paths):

@@ -16,7 +16,7 @@ from .expressions import Expressions
 from .joins import End, several
 from .structures import Template, extent, generalised
 from .templates import NO_VALUE, Env, captures
-from .values import AtPoint, Bound, Closure, Sequence, Static, Transformed, Value
+from .values import AtPoint, Bound, Closure, Ruled, Sequence, Static, Transformed, Value
 
 DEPTH = 200  # specialisations under way at once
 SAME = 20  # of one function: then its known numbers are given up
@@ -83,6 +83,8 @@ class Calls(Expressions):
                 return self.call_transformed(function, args, keywords)
             case AtPoint():
                 return self.apart(lambda *vs: self.call_at_point(function, vs, keywords), args)
+            case Ruled():
+                return self.custom(function, args, keywords)
             case Static():
                 return self.call_object(function.value, args, keywords)
         return self.call_instance(function, args, keywords)

@@ -12,8 +12,8 @@ from .aliasing import LoopAliases
 from .context import Diverged
 from .joins import End, Joins, several
 from .structures import Maybe, Tree, Union, generalised
-from .templates import NO_VALUE, Env
-from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Sequence, Static, Value
+from .templates import NO_VALUE, Env, parts
+from .values import Closure, Iterator, Leaf, Mapping, MaybeUnbound, Outcome, Ruled, Sequence, Static, Value
 
 ROUNDS = 12  # walks of a loop's body, or of a recursive function, before its state must have stopped changing
 PATIENCE = 4  # walks after which a loop with few trips is unrolled instead
@@ -87,8 +87,8 @@ class Control(Joins):
                 f"{value.graph.name} is used in the next trip of the loop, which changes a variable that it captures",
                 "pass the variable as a default: lambda x, v=v: …",
             )
-        elif isinstance(value, Sequence):
-            for item in value.items:
+        elif isinstance(value, (Sequence, Ruled)):
+            for item in parts(value)[1]:
                 self.stays(item, loop)
 
     def lookup(self, node: Node, env: Env) -> Value:

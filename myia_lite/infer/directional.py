@@ -28,6 +28,7 @@ from .values import (
     Leaf,
     Mapping,
     Record,
+    Ruled,
     Sequence,
     Static,
     Transformed,
@@ -70,6 +71,8 @@ class Directional(Transforms):
             return self._stopped(*self._bound(kind, ["x"], args, keywords))
         if kind == "checkpoint":
             return self._checkpoint(args, keywords)
+        if kind == "custom_derivative":
+            return self.ruled(*self._bound(kind, ["function"], args, keywords))
         if kind in AT_A_POINT:
             if not args:
                 self.error(f"{kind}() takes a function first", f"{kind}(f, …)")
@@ -399,7 +402,8 @@ class Directional(Transforms):
         x = bound["x"]
         if several(x):
             return self.over(x, lambda v: self._checkpoint([v, *list(bound.values())[1:]], ()))
-        function = isinstance(x, (Closure, Bound, Transformed, AtPoint)) or isinstance(x, Static) and callable(x.value)
+        functions = (Closure, Bound, Ruled, Transformed, AtPoint)
+        function = isinstance(x, functions) or isinstance(x, Static) and callable(x.value)
         if function or isinstance(x, Record) and any("__call__" in vars(c) for c in x.cls.__mro__):
             if "levels" in bound:
                 self.error("levels are those of a loop: a function has none", "checkpoint(f)")

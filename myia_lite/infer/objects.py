@@ -43,7 +43,9 @@ from .values import (
     MaybeUnbound,
     Range,
     Record,
+    Ruled,
     Sequence,
+    Setter,
     Slice,
     Static,
     Transformed,
@@ -133,6 +135,8 @@ class Objects(Records):
             return self._static_attribute(value.value, name)
         if isinstance(value, Record):
             return self._record_attribute(value, name)
+        if isinstance(value, Ruled):
+            return self.rule_setter(value, name)
         if isinstance(value, Bound) and isinstance(value.function, Static) and name in ("func", "args", "keywords"):
             self.error(f"the attribute {name} of a partial function", "keep the function and its arguments apart")
         found = library.attribute(self, value, name)
@@ -156,6 +160,8 @@ class Objects(Records):
     def _static_attribute(self, obj, name: str) -> Value:
         if obj is surface.UNBOUND or obj is None:
             self.error(f"'NoneType' object has no attribute '{name}'", "test for None first", MyiaAttributeError)
+        if name in ("defjvp", "defvjp") and hasattr(obj, "__myia_custom__"):
+            self.error(f"{obj.__name__}.{name} in compiled code", f"set the rules of {obj.__name__} where it is made")
         descriptor = inspect.getattr_static(type(obj), name, None)
         if isinstance(descriptor, property) and not isinstance(obj, type):
             return self.call(Static(descriptor.fget), [Static(obj)])
@@ -178,9 +184,11 @@ class Objects(Records):
         if isinstance(kind := getattr(obj, "__myia_transform__", None), str):
             return self.transform(kind, args, keywords)
         if (custom := getattr(obj, "__myia_custom__", None)) is not None and not isinstance(obj, type):
-            return self.custom(custom, args, keywords)
+            return self.custom(Static(custom), args, keywords)
         if isinstance(obj, External):
             return self.external(obj, self.accepted(obj, args))
+        if isinstance(obj, Setter):
+            return self.define(obj, args, keywords)
         if hasattr(obj, "__myia_transformed__"):
             kind, function, *options = obj.__myia_transformed__
             return self.call(Transformed(kind, Static(function), *options), args, keywords)

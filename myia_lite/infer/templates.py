@@ -7,7 +7,9 @@ loop iterates to a fixpoint, is the template.  The abstract type of an argument 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator as Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..ir import Apply, Array, Constant, Graph, Node, Sum, Type, constant
@@ -19,6 +21,7 @@ from .values import (
     Closure,
     Complex,
     Iterator,
+    Itself,
     Leaf,
     Mapping,
     MaybeUnbound,
@@ -26,6 +29,7 @@ from .values import (
     Outcome,
     Range,
     Record,
+    Ruled,
     Sequence,
     Slice,
     Static,
@@ -127,6 +131,11 @@ def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
         return ("transformed", value.kind, value.argnums, value.has_aux, value.holomorphic), (value.function,)
     if isinstance(value, AtPoint):
         return ("at point", value.point), value.items
+    if isinstance(value, Ruled):
+        rules = [without(r, frozenset([value.site])) for r in value.rules.values()]
+        return ("ruled", value.site, tuple(value.rules)), (value.function, *rules)
+    if isinstance(value, Itself):
+        return ("itself", value.site), ()
     if isinstance(value, Slice):
         return ("slice",), (value.start, value.stop, value.step)
     if isinstance(value, Range):
@@ -168,6 +177,12 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
             return Transformed(rest[0], items[0], *rest[1:])
         case "at point":
             return AtPoint(rest[0], items)
+        case "ruled":
+            out = Ruled(items[0], {}, rest[0])
+            out.rules.update((k, with_itself(r, out)) for k, r in zip(rest[1], items[1:], strict=True))
+            return out
+        case "itself":
+            return Itself(rest[0])
         case "slice":
             return Slice(*items)
         case "range":
@@ -179,6 +194,58 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
         case "inject":
             return Outcome(rest[0], items)
     raise AssertionError(kind)
+
+
+# ---- functions with rules, which may refer to the functions --------------------------------------------------------
+def without(value: Value, sites: frozenset) -> Value:
+    """`value` with functions of these sites taken out of it."""
+
+    def change(v):
+        if not isinstance(v, Ruled):
+            return None
+        if v.site in sites:
+            return Itself(v.site)
+        inside = sites | {v.site}
+        return Ruled(without(v.function, sites), {k: without(r, inside) for k, r in v.rules.items()}, v.site)
+
+    return changed(value, change)
+
+
+def with_itself(value: Value, function: Ruled) -> Value:
+    """The inverse: `value` with `function` put where it was taken out."""
+    made: dict[int, Ruled] = {}  # functions with rules may refer to each other
+
+    def change(v):
+        if isinstance(v, Itself):
+            return function if v.site == function.site else None
+        if not isinstance(v, Ruled) or v is function:
+            return v if v is function else None
+        if id(v) not in made:
+            new = made[id(v)] = Ruled(v.function, {}, v.site)
+            new.function = changed(v.function, change)
+            new.rules.update((k, changed(r, change)) for k, r in v.rules.items())
+        return made[id(v)]
+
+    return changed(value, change)
+
+
+def changed(value: Value, change: Callable[[Value], Value | None]) -> Value:
+    """`value` with what `change` makes of the parts of it that it does not leave alone (None)."""
+    new = change(value)
+    if new is not None:
+        return new
+    if isinstance(value, MaybeUnbound):
+        return replace(value, value=changed(value.value, change))
+    if isinstance(value, Closure):
+        env = Env()
+        for n in captures(value.graph):
+            if (held := value.env.get(n)) is not None:
+                env[n] = changed(held, change)
+        return Closure(value.graph, env, tuple(changed(d, change) for d in value.defaults))
+    if isinstance(value, (Leaf, Itself)) or isinstance(value, Outcome) and value.node is not None:
+        return value
+    shape, items = parts(value)
+    return remake(shape, tuple(changed(i, change) for i in items)) if items else value
 
 
 class Shapes:

@@ -15,7 +15,7 @@ from .context import Diverged
 from .joins import End, is_complex, several
 from .objects import Objects
 from .structures import Dyn, Known, Template, Tree, Union, generalised
-from .values import NONE, Bound, Closure, Complex, Leaf, Mapping, Record, Sequence, Static, Transformed, Value
+from .values import NONE, Bound, Closure, Complex, Leaf, Mapping, Record, Ruled, Sequence, Static, Transformed, Value
 
 
 class Transforms(Objects):
@@ -240,7 +240,7 @@ class Transforms(Objects):
         if isinstance(function, Bound):
             inner = self._parameters_of(function.function)
             return None if inner is None else inner[len(function.args) :]
-        if isinstance(function, Transformed):
+        if isinstance(function, (Ruled, Transformed)):
             return self._parameters_of(function.function)
         if isinstance(function, Static):
             obj = function.value
@@ -266,7 +266,7 @@ class Transforms(Objects):
             return function.graph.name
         if isinstance(function, Static):
             return getattr(function.value, "__name__", "function").replace("<", "").replace(">", "")
-        if isinstance(function, (Bound, Transformed)):
+        if isinstance(function, (Bound, Ruled, Transformed)):
             return self._function_name(function.function)
         return "function"
 

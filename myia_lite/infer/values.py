@@ -159,6 +159,33 @@ class AtPoint(Value):
     items: tuple[Leaf, ...]
 
 
+@dataclass(slots=True, eq=False)
+class Ruled(Value):
+    """What `custom_derivative` makes of a function inside the program; its rules are added where it was made (`home`).
+
+    `site` is equal for what one place of the program makes.
+    """
+
+    function: Value
+    rules: dict[str, Value]  # among "jvp", "fwd" and "bwd"
+    site: tuple
+    home: Graph | None = None  # None where it comes from outside of the graph
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """Stands for a method of functions with rules, which sets some of them."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Itself(Value):
+    """In the rules of a function: that function, in templates that would have no end."""
+
+    site: tuple
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice(Value):
     start: Value

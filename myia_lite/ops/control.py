@@ -193,11 +193,11 @@ pullback = define(
 custom = define(
     "custom",
     lambda types, attrs, graphs: _call_type(types, attrs, graphs[:1]),
-    "custom[of, wrt, count, rules] @f @rules…(args): f, whose derivatives are rules that the program gives.  Of "
-    "the arguments the first `count` are the program's, the others arrays from outside, which every graph takes "
-    "last; `wrt` are those that are of floats.  rules are among 'jvp' @(args, tangents of wrt) -> (results, "
-    "tangents of float results), and 'fwd' @(args) -> (results, residuals) with 'bwd' @(residuals, cotangents of "
-    "float results) -> (cotangents of wrt)",
+    "custom[of, wrt, count, rules, captures] @f @rules…(args): f, whose derivatives are rules that the program gives.  "
+    "Of the arguments the first `count` are the program's; the others, which every graph takes last, what f and its "
+    "rules capture (variables of these names, then arrays from outside); `wrt` are those that directions have a part "
+    "for.  rules are among 'jvp' @(args, tangents of wrt) -> (results, tangents of float results), and 'fwd' @(args) "
+    "-> (results, residuals) with 'bwd' @(residuals, cotangents of float results) -> (cotangents of wrt)",
     effect=True,
 )
 stop_gradient = define(

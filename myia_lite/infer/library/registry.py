@@ -148,7 +148,7 @@ def describe(v) -> str:
         case Message():
             return "str"
     name = type(v).__name__
-    return "function" if name in ("Closure", "Bound", "Transformed", "AtPoint") else name.lower()
+    return "function" if name in ("Closure", "Bound", "Ruled", "Transformed", "AtPoint") else name.lower()
 
 
 def require(ctx, exception: str, message: str, ok, *values) -> None:

@@ -21,6 +21,7 @@ from ..values import (
     Mapping,
     Range,
     Record,
+    Ruled,
     Sequence,
     Slice,
     Static,
@@ -382,7 +383,7 @@ def python_class(v) -> type | None:
             return slice
         case Closure():
             return types.FunctionType
-        case Bound() | Transformed() | AtPoint():
+        case Bound() | Ruled() | Transformed() | AtPoint():
             return types.FunctionType
         case Iterator():
             return getattr(builtins, v.kind, None)
@@ -409,7 +410,7 @@ def type_(ctx, obj, /):
 
 @elaborates(callable)
 def callable_(ctx, obj, /):
-    functions = isinstance(obj, (Closure, Bound, Transformed, AtPoint))
+    functions = isinstance(obj, (Closure, Bound, Ruled, Transformed, AtPoint))
     if isinstance(obj, Static):
         return ctx.const(callable(obj.value))
     cls = python_class(obj)
