@@ -115,6 +115,10 @@ class Context:
         memory.type = PTR
         return memory
 
+    def alloca_array(self, t: ll.Type, count: int):
+        """Stack memory for `count` values."""
+        return self.alloca(ll.ArrayType(t, count))
+
     def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:
         """A function outside the program: a symbol of the process (libc, libm) or, with `address`, anything."""
         return self.module.external(name, fn_type, address)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
-from . import vecmath
+from . import vectors
 from .fusion import unit_reshape
 from .layout import I8, ArrayValue, element, i64
 from .scalars import from_memory, scalar_op
@@ -158,10 +158,10 @@ class Operation(Expr):
     def emit(self, point):
         values = [point.value(e) for e in self.operands]
         n, vector = self.node, point.vector
-        if vector and n.op.name in vecmath.LIMITED and vecmath.has(n.op.name):
+        if vector and n.op.name in vectors.LIMITED and vectors.has(n.op.name):
             vector = point.kernel.flag is not None
             if vector:
-                point.kernel.note(vecmath.beyond(point.b, n.op.name, n.type.dtype, *values))
+                point.kernel.note(vectors.beyond(point.b, n.op.name, n.type.dtype, *values))
         return scalar_op(
             point.b, n.op.name, n.attrs, [a.type.dtype for a in n.args], n.type.dtype, *values, vector=vector
         )
@@ -373,7 +373,7 @@ class Kernel:
         """`emit()`, a computation that may run twice, right beyond the range of a fast function too: where an argument
         is there, all is computed again with the C library.  (A branch for each element would keep loops scalar.)"""
         if not any(
-            isinstance(e, Operation) and e.node.op.name in vecmath.LIMITED and vecmath.has(e.node.op.name)
+            isinstance(e, Operation) and e.node.op.name in vectors.LIMITED and vectors.has(e.node.op.name)
             for e in expression.walk()
         ):
             return emit()

@@ -7,7 +7,7 @@ from collections import Counter
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Type
-from . import arrays, foreign, libm, scalars, sums
+from . import arrays, blocks, foreign, libm, scalars, sums
 from .context import Context
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
@@ -75,6 +75,7 @@ class Lowering(Context):
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
         self.plan = None
+        self.skipped: set[Node] = set()  # what has been computed ahead; see `blocks.py`
         self.places = self._places(results)
 
     def _places(self, results) -> dict[Node, int]:
@@ -200,11 +201,11 @@ class Lowering(Context):
         if g in self.calls.recursive:
             self._check_stack()
         if self.calls.jumps[g]:
-            values = self._header(g, values, "again")
+            values = self.header(g, values, "again")
         for p, v in zip(g.params, values, strict=True):
             self.define(p, v)
         leave = Exit(self, g.result_type, "return")
-        self.body(g, self._cells(g.params), leave)
+        self.body(g, self.cells(g.params), leave)
         result = leave.enter()
         self._return(flatten(result, g.result_type) if g.result_type is not Never else [])
         b.position_at_end(self.error)
@@ -237,7 +238,7 @@ class Lowering(Context):
         b.branch(self.error)
         b.position_at_end(go)
 
-    def _header(self, g: Graph, values, name: str) -> list:
+    def header(self, g: Graph, values, name: str) -> list:
         """A loop header with the parameters of `g`, entered from here with `values`."""
         b, block, before = self.b, self.block(name), self.b.block
         b.branch(block)
@@ -252,14 +253,14 @@ class Lowering(Context):
         self.headers[g] = [block, phis]
         return out
 
-    def _again(self, g: Graph, values) -> None:
+    def again(self, g: Graph, values) -> None:
         block, phis = self.headers[g]
         for p, v, mine in zip(g.params, values, phis, strict=True):
             for phi, part in zip(mine, flatten(v, p.type), strict=True):
                 phi.add_incoming(part, self.b.block)
         self.b.branch(block)
 
-    def _cells(self, nodes) -> set[Cell]:
+    def cells(self, nodes) -> set[Cell]:
         return {c for n in nodes for c in self.ownership.counted(n)}
 
     def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
@@ -271,7 +272,7 @@ class Lowering(Context):
         owned = owned.difference(unused)
         for i, node in enumerate(g.nodes):
             self.plan = plan
-            if node in plan.inlined or node.op.name in ("get", "tuple"):
+            if node in plan.inlined or node in self.skipped or node.op.name in ("get", "tuple"):
                 continue
             self.dying = {c for c in owned if last[c] == i}
             owned -= self.dying
@@ -281,7 +282,7 @@ class Lowering(Context):
                 self.jump(node, leave)
                 return
             if self._self_call(node, g, leave):
-                self._again(self.graph, self._arguments(node.args))
+                self.again(self.graph, self._arguments(node.args))
                 return
             value = self.node(node)
             self.drop(self.dying)
@@ -310,7 +311,7 @@ class Lowering(Context):
         """A node in tail position that ends the graph."""
         name = node.op.name
         if name == "recur":
-            self._again(node.graphs[0], self._arguments(node.args))
+            self.again(node.graphs[0], self._arguments(node.args))
         elif name == "raise":
             self.note_error(node, node.args)
         else:
@@ -360,11 +361,14 @@ class Lowering(Context):
                 start, stop = self.value(start), self.value(stop)
                 values[k], self.reserved[g.params[k]] = sums.reserve(self, g.params[k].type, start, stop)
         dying, self.dying = self.dying, set()  # lives until the loop ends
-        values = self._header(g, values, g.name)
+        found = blocks.ahead(node) if self.graph not in self.calls.recursive else None
+        if found is not None:
+            values = blocks.run_blocks(self, node, found, values)
+        values = self.header(g, values, g.name)
         for p, v in zip(g.params, values, strict=True):
             self.define(p, v)
         leave = Exit(self, node.type, "exit")
-        self.body(g, self._cells(g.params), leave)
+        self.body(g, self.cells(g.params), leave)
         self.dying = dying
         return leave.enter()
 

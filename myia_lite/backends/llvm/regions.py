@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import llvmlite.ir as ll
 from llvmlite.ir.instructions import GEPInstr, Instruction, PhiInstr
 
-from . import vecmath
+from . import vectors
 from .expressions import Expr, Gather, Kernel, Load, Operation, Splat, as_value, times
 from .fusion import CHEAP
 from .layout import I8, I64, PTR, i64, load_parts, store_parts, struct
@@ -39,7 +39,7 @@ def work(expression: Expr) -> int:
 
 
 def _in_vectors(name: str) -> bool:
-    return name in ("div", "sqrt", "powi") or vecmath.has(name)
+    return name in ("div", "sqrt", "powi") or vectors.has(name)
 
 
 def divisible(kernel: Kernel, expression: Expr) -> bool:

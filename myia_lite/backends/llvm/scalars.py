@@ -10,7 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ...ir import FLOATS, INTS
-from . import integers, libm, vecmath
+from . import integers, libm, vectors
 from .layout import I1, I8, ITEMSIZE, REGISTER
 
 
@@ -43,8 +43,8 @@ def scalar_op(b: ir.IRBuilder, name: str, attrs: dict, dtypes_in, dtype_out: str
         return cast(b, values[0], dtypes_in[0], attrs["dtype"])
     if name == "powi":
         return power_by_constant(b, dtype, values[0], attrs["n"], vector)
-    if vector and vecmath.has(name):
-        return vecmath.call(b, name, dtype, *values)
+    if vector and vectors.has(name):
+        return vectors.call(b, name, dtype, *values)
     return libm.call(b, name, dtype, *values, **attrs)
 
 

@@ -140,12 +140,12 @@ def _straight(g: Graph) -> list[Apply]:
 
 def trips(node: Apply) -> tuple[Node, Node] | None:
     """(start, stop) of a loop that runs from `start` to `stop` by ones and has no other way out than an error."""
-    found = _counted(node)
-    return found[1:3] if found else None
+    found = counter(node)
+    return (node.args[found[0]], found[2]) if found else None
 
 
-def _counted(node: Apply) -> tuple[Graph, Node, Node] | None:
-    """The graph of a trip with start and stop, for such a loop."""
+def counter(node: Apply) -> tuple[int, Graph, Node] | None:
+    """For such a loop: which parameter counts, the graph of a trip, and `stop`."""
     (g,) = node.graphs
     end = tail(g)
     if end is None or end.op.name != "switch":
@@ -166,19 +166,19 @@ def _counted(node: Apply) -> tuple[Graph, Node, Node] | None:
     one = [a for a in step.args if a is not test.args[0]]
     if len(one) != 1 or not isinstance(one[0], Constant) or one[0].value != 1:
         return None
-    return body, node.args[index], stop
+    return index, body, stop
 
 
 def counted_pushes(node: Apply) -> dict[int, tuple[Node, Node]]:
     """The stacks that a counted loop pushes onto once a trip: index of the parameter -> (start, stop)."""
-    found = _counted(node)
+    found = counter(node)
     if found is None:
         return {}
-    (g,), (body, start, stop), out = node.graphs, found, {}
+    (g,), (index, body, stop), out = node.graphs, found, {}
     for k, p in enumerate(g.params):
         push = tail(body).args[k]
         fresh = isinstance(node.args[k], Apply) and node.args[k].op.name == "stack_new"
         pushed = isinstance(push, Apply) and push.op.name == "stack_push" and push in body.nodes
         if isinstance(p.type, Stack) and fresh and pushed and push.args[0] is p:
-            out[k] = start, stop
+            out[k] = node.args[index], stop
     return out

@@ -8,11 +8,8 @@ signed zeros and subnormal numbers come out as from the C library.
 from __future__ import annotations
 
 import math
-import platform
 from dataclasses import dataclass
-from functools import lru_cache
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 INF, NAN = math.inf, math.nan
@@ -94,6 +91,9 @@ class Code:
     def neg(self, x):
         return self.b.fneg(x)
 
+    def root(self, x):
+        return self._call("sqrt", x)
+
     def absolute(self, x):
         return self._call("fabs", x)
 
@@ -131,7 +131,7 @@ class Code:
         return self.from_bits(self.b.add(high, self.integer(self.f.bias << self.f.mantissa)))
 
 
-def _reduced_exp(c: Code, x, rest=None):
+def reduced_exp(c: Code, x, rest=None):
     """k + shift, k and p with exp(x + rest) = 2^k (1 + p)."""
     shifted = c.fma(x, 1 / math.log(2), c.shift)
     k = c.sub(shifted, c.shift)
@@ -142,18 +142,23 @@ def _reduced_exp(c: Code, x, rest=None):
     return shifted, k, c.fma(c.polynomial(c.f.exp, r), c.mul(r, r), r)
 
 
-def exp(c: Code, x, rest=None):
-    """The power of two is applied in two steps: the result may be subnormal, or overflow where 2^k already would."""
-    _, k, p = _reduced_exp(c, c.clamp(x, c.f.least, c.f.largest), rest)
+def scaled(c: Code, k, p):
+    """2^k (1 + p).  The power of two is applied in two steps: the result may be subnormal, or overflow where 2^k
+    already would."""
     half_shifted = c.fma(k, 0.5, c.shift)
     rest_shifted = c.add(c.sub(k, c.sub(half_shifted, c.shift)), c.shift)
     scale = c.power_of_two(half_shifted)
-    return c.keep_nan(x, c.mul(c.fma(p, scale, scale), c.power_of_two(rest_shifted)))
+    return c.mul(c.fma(p, scale, scale), c.power_of_two(rest_shifted))
+
+
+def exp(c: Code, x, rest=None):
+    _, k, p = reduced_exp(c, c.clamp(x, c.f.least, c.f.largest), rest)
+    return c.keep_nan(x, scaled(c, k, p))
 
 
 def _expm1(c: Code, x):
     """For x <= largest: 2 (p 2^(k-1) + (2^(k-1) - 1/2)), whose last difference is exact where it matters."""
-    shifted, _, p = _reduced_exp(c, x)
+    shifted, _, p = reduced_exp(c, x)
     scale = c.power_of_two(c.sub(shifted, 1.0))
     half = c.fma(p, scale, c.sub(scale, 0.5))
     return c.add(half, half)
@@ -172,7 +177,7 @@ def tanh(c: Code, x):
     return c.keep_nan(x, c.with_sign(c.div(e, c.add(e, 2.0)), x))
 
 
-def _split(c: Code, x):
+def split(c: Code, x):
     """k and m with x = 2^k m, m from sqrt(1/2) to sqrt(2), for a positive x."""
     f, b = c.f, c.b
     subnormal = b.fcmp_ordered("<", x, c.constant(2.0 ** (1 - f.bias)))
@@ -188,32 +193,40 @@ def _split(c: Code, x):
     return c.sub(c.from_bits(b.or_(biased, c.integer((f.bias + f.mantissa) << f.mantissa))), offset), m
 
 
-def _log(c: Code, x):
-    """With d = m - 1 and s = d / (2 + d): log m = d - d²/2 + s (d²/2 + R(s²))."""
+def log_of_part(c: Code, m, rest=0.0):
+    """log(m) + rest as a difference of two, for m from sqrt(1/2) to sqrt(2) and a small rest.
+
+    With d = m - 1 and s = d / (2 + d): log m = d - d²/2 + s (d²/2 + R(s²)).
+    """
     f = c.f
-    k, m = _split(c, x)
     d = c.sub(m, 1.0)
     s = c.div(d, c.add(d, 2.0))
     z = c.mul(s, s)
     half = c.mul(c.mul(d, d), 0.5)
-    inner = c.fma(s, c.add(half, c.mul(c.polynomial(f.log, z), z)), c.mul(k, f.ln2_short[1]))
-    return c.sub(c.mul(k, f.ln2_short[0]), c.sub(c.sub(half, inner), d))
+    inner = c.fma(s, c.add(half, c.mul(c.polynomial(f.log, z), z)), c.constant(rest))
+    return c.sub(half, inner), d
 
 
-def _log_edges(c: Code, x, y):
+def _log(c: Code, x):
+    k, m = split(c, x)
+    less, d = log_of_part(c, m, c.mul(k, c.f.ln2_short[1]))
+    return c.sub(c.mul(k, c.f.ln2_short[0]), c.sub(less, d))
+
+
+def log_edges(c: Code, x, y):
     y = c.b.select(c.b.fcmp_unordered("==", x, c.constant(INF)), x, y)  # NaN too
     return c.where("<", x, 0.0, NAN, c.where("==", x, 0.0, -INF, y))
 
 
 def log(c: Code, x):
-    return _log_edges(c, x, _log(c, x))
+    return log_edges(c, x, _log(c, x))
 
 
 def log1p(c: Code, x):
     """log(u) for u = 1 + x rounded, corrected for the rounding."""
     u = c.add(x, 1.0)
     y = c.sub(_log(c, u), c.div(c.sub(c.sub(u, 1.0), x), u))
-    return c.where("==", x, 0.0, x, _log_edges(c, u, y))
+    return c.where("==", x, 0.0, x, log_edges(c, u, y))
 
 
 # ---- powers, in f64: f32 goes through it -----------------------------------------------------------------------------
@@ -223,7 +236,7 @@ TWO_THIRDS_REST = 3.700743415417188e-17  # 2/3 less its nearest f64
 def _wide_log(c: Code, x):
     """log(x) as a sum of two, with some 10 bits more: log m = s (2 + R(s²)) and all but the tail of R in two parts."""
     f = c.f
-    k, m = _split(c, x)
+    k, m = split(c, x)
     d, over = c.sub(m, 1.0), c.add(m, 1.0)
     over_rest = c.sub(m, c.sub(over, 1.0))
     s = c.div(d, over)
@@ -252,7 +265,7 @@ def pow(c: Code, x, y):
     return c.where("==", x, 0.0, 0.0, exp(c, q, q_rest))
 
 
-def _pow_beyond(c: Code, x, y):
+def pow_beyond(c: Code, x, y):
     """All but finite x > 0 with exponents that do not overflow the computation, and +0 with positive ones."""
     b = c.b
     normal = b.fcmp_ordered(">=", x, c.constant(2.0**-1022))
@@ -269,15 +282,20 @@ SIN = (-0.16666666666666666, 0.008333333333333333, -0.00019841269841269806, 2.75
 LIMIT = 2.0**30  # beyond, the reduction below loses digits; see `Kernel.exactly`
 
 
-def _sin_reduced(c: Code, x, k):
-    """sin(x - k pi) for |x - k pi| <= pi / 2 and k a multiple of 1/2: pi in three parts, the difference in two."""
+def less_multiple(c: Code, x, k):
+    """x - k pi as a sum of two, for small results and k a multiple of 1/2."""
     minus_k = c.neg(k)
     t = c.fma(minus_k, PI[0], x)  # exact
     p = c.mul(minus_k, PI[1])
     r = c.add(t, p)
     back = c.sub(r, t)
     error = c.add(c.add(c.sub(t, c.sub(r, back)), c.sub(p, back)), c.fma(minus_k, PI[1], c.neg(p)))
-    error = c.fma(minus_k, PI[2], error)
+    return r, c.fma(minus_k, PI[2], error)
+
+
+def _sin_reduced(c: Code, x, k):
+    """sin(x - k pi) for |x - k pi| <= pi / 2 and k a multiple of 1/2: pi in three parts, the difference in two."""
+    r, error = less_multiple(c, x, k)
     z = c.mul(r, r)
     tail = c.mul(error, c.fma(z, -0.5, 1.0))
     return c.add(r, c.fma(c.mul(r, z), c.polynomial(SIN, z), tail))
@@ -301,48 +319,5 @@ def cos(c: Code, x):
     return _flip_where_odd(c, shifted, _sin_reduced(c, x, c.sub(k, 0.5)))
 
 
-def _large(c: Code, x):
+def large(c: Code, x):
     return c.b.fcmp_ordered(">", c.absolute(x), c.constant(LIMIT))
-
-
-FUNCTIONS = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "sin": sin, "cos": cos, "pow": pow}
-LIMITED = {"sin": _large, "cos": _large, "pow": _pow_beyond}  # the arguments for which they are not good
-
-
-@lru_cache
-def available() -> bool:
-    """Without fused multiply-adds in hardware this would be slow and less accurate than the C library."""
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        return llvm.get_host_cpu_features().get("fma", False)
-    return platform.machine().lower() in ("aarch64", "arm64", "ppc64le", "s390x")
-
-
-def has(name: str) -> bool:
-    return name in FUNCTIONS and available()
-
-
-def call(b: ir.IRBuilder, name: str, dtype: str, *xs):
-    if name in LIMITED and dtype == "f32":
-        return b.fptrunc(b.call(_function(b.module, name, F64), [b.fpext(x, F64.type) for x in xs]), F32.type)
-    return b.call(_function(b.module, name, F64 if dtype == "f64" else F32), xs)
-
-
-def beyond(b: ir.IRBuilder, name: str, dtype: str, *xs):
-    """Are the arguments of a function in `LIMITED` out of its range?"""
-    if dtype == "f32":
-        xs = [b.fpext(x, F64.type) for x in xs]
-    return LIMITED[name](Code(b, F64), *xs)
-
-
-def _function(module: ir.Module, name: str, f: Format) -> ir.Function:
-    symbol = f"myia.{name}.{f.name}"
-    if symbol in module.globals:
-        return module.globals[symbol]
-    arity = 2 if name == "pow" else 1
-    function = ir.Function(module, ir.FunctionType(f.type, [f.type] * arity), symbol)
-    function.linkage = "internal"
-    function.attributes.add("alwaysinline")
-    function.attributes.add("nounwind")
-    b = ir.IRBuilder(function.append_basic_block())
-    b.ret(FUNCTIONS[name](Code(b, f), *function.args))
-    return function
