@@ -80,7 +80,7 @@ def linearize(f: Callable, *primals, has_aux: bool = False) -> tuple:
 def jacfwd(
     f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> GradFunction:
-    """The Jacobian of f by forward mode: a compiled function of the same arguments, one loop over the inputs.
+    """The Jacobian of f by forward mode: a compiled function of the same arguments, along many inputs at once.
 
     For each float leaf of the result and each of the arguments an array of the shape of the one followed by that of the
     other, in the structure of the result and inside it that of the argument.
@@ -99,7 +99,7 @@ def jacfwd(
 def jacrev(
     f: Callable, argnums: int | str | tuple = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> GradFunction:
-    """Like `jacfwd`, by reverse mode: one loop over the outputs.
+    """Like `jacfwd`, by reverse mode: the forward pass once, the backward pass for many outputs at once.
 
     >>> import numpy as np
     >>> from myia_lite import jacrev

@@ -1,5 +1,5 @@
-"""Replaces the `grad`, `jvp`, `vjp` and `pullback` nodes of a program, innermost first; then `custom` nodes and
-`stop_gradient`."""
+"""Replaces the `grad`, `jvp`, `vjp`, `pullback` and `vmap` nodes of a program, innermost first; then `custom` nodes
+and `stop_gradient`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from .custom import settle
 from .edits import substitute
 from .forward import Forward
 from .reverse import Reverse
+from .vmap import vmap
 
 
 def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
-    """`entry` without `grad`, `jvp`, `vjp` and `pullback` nodes.
+    """`entry` without `grad`, `jvp`, `vjp`, `pullback` and `vmap` nodes.
 
     `simplify` (of a closed graph) runs before and after each differentiation: what an order leaves unsimplified, the
     next one triples.  Records that the program returns take along the backward pass that goes with them.
@@ -32,7 +33,7 @@ def expand(entry: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
 class _Expansion:
     def __init__(self, entry: Graph, simplify: Callable[[Graph], Graph]):
         self.entry, self.simplify, self.reverse = entry, simplify, Reverse()
-        self.transforms = {"grad": self.reverse.gradient, "jvp": Forward().jvp}
+        self.transforms = {"grad": self.reverse.gradient, "jvp": Forward().jvp, "vmap": vmap}
         self.done: dict[tuple, Graph] = {}
         self.finished: set[Graph] = set()
         self.makers: dict[Residual, Apply] = {  # a node that makes such a record

@@ -18,7 +18,7 @@ from .structures import Tagged, Template, Tree, Union
 from .templates import parts
 from .values import Leaf, Static, Value
 
-CALLS = (control.call, control.grad, control.jvp, control.vjp, control.custom)
+CALLS = (control.call, control.grad, control.jvp, control.vjp, control.vmap, control.custom)
 NESTING = 20_000  # frames of the walk: each call under way takes some twenty
 
 

@@ -1,17 +1,15 @@
-"""Jacobians of closed graphs, as closed graphs: a loop over directions around one `jvp` or `grad` node.
+"""Jacobians of closed graphs, as closed graphs: a `jvp` or `grad` node along one basis vector, by `vmap` along all.
 
-A Jacobian of m inputs is one compiled program whatever m is; each trip of its loop goes along one basis vector.
+A Jacobian of m inputs is one compiled program whatever m is.
 """
 
 from __future__ import annotations
 
 from ..ir import I64, Array, Builder, Constant, Graph, Node, Scalar, Tuple, Type, constant, current, is_float, shape_of
-from ..ops.arrays import broadcast, dims, elem, reshape, set_elem, size, slice, slice_set, transpose
-from ..ops.control import call, get, grad, jvp, loop, recur, switch
+from ..ops.arrays import broadcast, dims, iota, reshape, row, set_elem, size, transpose
+from ..ops.control import call, get, grad, jvp, vmap
 from ..ops.control import tuple_ as tuple_of
-from ..ops.elementwise import cast, eq, floordiv, lt, mod
-
-FEW = 2  # scalars that have a copy of the program each
+from ..ops.elementwise import cast, eq, floordiv, mod
 
 
 def forward_is_cheaper(inputs: list[Type], outputs: list[Type]) -> bool:
@@ -47,88 +45,68 @@ def jacobian_graph(g: Graph, results: list[Type], wanted: int, wrt: tuple[int, .
         if forward:
             type_ = Tuple((*results, *filter(is_float, results)))
 
-            def push(keys, dots):
-                both = current().emit(jvp, *out.params, *dots, graphs=(g,), type=type_, wrt=tuple(keys))
+            def push(params, keys, dots):
+                both = current().emit(jvp, *params, *dots, graphs=(g,), type=type_, wrt=tuple(keys))
                 return [get(both, index=len(results) + n) for n in range(len(floats))]
 
-            found = {(k, j): _after(rows, x, y) for j, x, k, y, rows in _rows(inputs, outputs, push)}
+            found = {(k, j): _after(rows, x, y) for j, x, k, y, rows in _rows(out, inputs, outputs, push)}
         else:
             type_ = Tuple((*results, *(x.type for x in inputs.values())))
 
-            def pull(keys, bars):
-                both = current().emit(grad, *out.params, *bars, graphs=(g,), type=type_, wrt=wrt, seeds=tuple(keys))
+            def pull(params, keys, bars):
+                both = current().emit(grad, *params, *bars, graphs=(g,), type=type_, wrt=wrt, seeds=tuple(keys))
                 return [get(both, index=len(results) + n) for n in range(len(wrt))]
 
-            found = {(k, j): _shaped(rows, y, x) for k, y, j, x, rows in _rows(outputs, inputs, pull)}
+            found = {(k, j): _shaped(rows, y, x) for k, y, j, x, rows in _rows(out, outputs, inputs, pull)}
         return out.returns(tuple_of(*values, *(found[k, j] for k in floats for j in wrt)))
 
 
-def _rows(sources: dict[int, Node], targets: dict[int, Node], along):
+def _rows(out: Graph, sources: dict[int, Node], targets: dict[int, Node], along):
     """For each source and target (key, node, key, node, rows): an array [elements of the source, *shape of the target].
 
-    `along(keys, directions)` gives the directions of all targets for those of some sources.  An array has a loop of its
-    own; scalars share one, so that a program of many of them is not copied for each.
+    `along(params, keys, directions)` gives the directions of all targets for those of some sources.  The elements of an
+    array go together, and so do numbers.
     """
     others = list(targets.values())
     scalars = {k: x for k, x in sources.items() if not isinstance(x.type, Array)}
-    if len(scalars) > FEW:
-        basis = lambda i: [cast(eq(i, n), dtype=x.type.dtype) for n, x in enumerate(scalars.values())]  # noqa: E731
-        swept = _sweep(constant(len(scalars)), others, lambda i: along(list(scalars), basis(i)))
-        for n, (k, x) in enumerate(scalars.items()):
-            for (j, y), rows in zip(targets.items(), swept, strict=True):
-                yield k, x, j, y, _row(rows, n, y)
-    for k, x in sources.items():
-        if k in scalars and len(scalars) > FEW:
-            continue
-        one = Constant(1.0, Scalar(x.type.dtype))
-        if k in scalars:
-            swept = along([k], [one])
+    if scalars:
+        dtypes = [x.type.dtype for x in scalars.values()]
+        if len(scalars) == 1:
+            swept = [[r] for r in along(out.params, list(scalars), [Constant(1.0, Scalar(dtypes[0]))])]
         else:
-            swept = _sweep(_count_of(x), others, lambda i, x=x, k=k, one=one: along([k], [_basis(x, i, one)]))
-        for (j, y), rows in zip(targets.items(), swept, strict=True):
-            yield k, x, j, y, rows
+
+            def column(params, sizes, i):
+                return along(params, list(scalars), [cast(eq(i, n), dtype=d) for n, d in enumerate(dtypes)])
+
+            rows = _sweep(out, constant(len(scalars)), [], others, column)
+            swept = [[row(r, constant(n)) for n in range(len(scalars))] for r in rows]
+        for n, (k, x) in enumerate(scalars.items()):
+            for (j, y), one in zip(targets.items(), swept, strict=True):
+                yield k, x, j, y, one[n]
+    for k, x in sources.items():
+        if k not in scalars:
+
+            def column(params, sizes, i, x=x, k=k):
+                return along(params, [k], [_basis(x.type, sizes, i)])
+
+            rows = _sweep(out, _count_of(x), dims(x)[1], others, column)
+            for (j, y), one in zip(targets.items(), rows, strict=True):
+                yield k, x, j, y, one
 
 
-def _sweep(n: Node, others: list[Node], column) -> list[Node]:
-    """For each of `others` an array [n, *its shape], whose rows are `column(i)`: a loop."""
+def _sweep(out: Graph, n: Node, sizes: list[Node], others: list[Node], column) -> list[Node]:
+    """For each of `others` an array [n, *its shape], whose rows are `column(params, sizes, i)`."""
+    each = Graph("direction", None, out.span)
+    params = [each.parameter(p.type, p.name, p.span) for p in out.params]
+    inside = [each.parameter(I64, "n") for _ in sizes]
+    index = each.parameter(I64, "i")
+    with Builder(each, out.span):
+        each.returns(tuple_of(*column(params, inside, index)))
     lead = n.value if isinstance(n, Constant) else None
-    starts = []
-    for o in others:
-        shape, dyn = dims(o)
-        zero = Constant(0.0, Scalar(o.type.dtype))
-        starts.append(broadcast(zero, *([n] if lead is None else []), *dyn, shape=(lead, *shape), axes=()))
-    header = Graph("directions", current().graph)
-    i = header.parameter(I64, "i")
-    rows = [header.parameter(s.type, "rows") for s in starts]
-    header.result_type = Tuple(tuple(s.type for s in starts))
-    body, done = Graph("direction", header), Graph("done", header)
-    done.returns(Builder(done).emit(tuple_of, *rows))
-    with Builder(body):
-        new = [_put(r, v, i) for r, v in zip(rows, column(i), strict=True)]
-        body.result = current().emit(recur, i + 1, *new, graphs=(header,), type=header.result_type)
-    body.result_type = header.result_type
-    with Builder(header):
-        header.result = current().emit(switch, lt(i, n), graphs=(body, done))
-    whole = current().emit(loop, constant(0), *starts, graphs=(header,))
-    return [get(whole, index=k) for k in range(len(starts))]
-
-
-def _put(rows, v, i):
-    if not isinstance(v.type, Array):
-        return set_elem(rows, v, i)
-    shape, dyn = dims(v)
-    row = reshape(v, *dyn, shape=(1, *shape))
-    return slice_set(rows, row, i, *[constant(0)] * len(shape), steps=(1,) * (len(shape) + 1))
-
-
-def _row(rows, n, y):
-    """Row number n, of the shape of y."""
-    if not isinstance(y.type, Array):
-        return elem(rows, constant(n))
-    shape, dyn = dims(y)
-    starts = [constant(n), *[constant(0)] * len(shape)]
-    row = slice(rows, *starts, *dyn, steps=(1,) * len(starts), shape=(1, *shape))
-    return reshape(row, *dyn, shape=shape)
+    args = [*out.params, *sizes, iota(*[n] * (lead is None), shape=(lead,))]
+    args += [o for o in others if None in shape_of(o.type)]
+    whole = current().emit(vmap, *args, graphs=(each,), over=(len(each.params) - 1,), lead=lead)
+    return [get(whole, index=k) for k in range(len(others))]
 
 
 def _count_of(x) -> Node:
@@ -138,15 +116,16 @@ def _count_of(x) -> Node:
     return constant(n) if isinstance(n, int) else n
 
 
-def _basis(x, i, one):
-    """An array like x, of zeros but for element number i."""
-    shape, dyn = dims(x)
-    idx = []
-    for axis in reversed(range(1, x.type.rank)):
-        n = size(x, axis)
+def _basis(t: Array, dyn: list[Node], i: Node) -> Node:
+    """An array of type t, of zeros but for element number i."""
+    one = Constant(1.0, Scalar(t.dtype))
+    unknown, idx = iter(dyn), []
+    sizes = [next(unknown) if d is None else d for d in t.shape]
+    for n in reversed(sizes[1:]):
         idx.append(mod(i, n))
         i = floordiv(i, n)
-    return set_elem(broadcast(Constant(0.0, one.type), *dyn, shape=shape, axes=()), one, i, *reversed(idx))
+    zeros = broadcast(Constant(0.0, one.type), *dyn, shape=t.shape, axes=())
+    return set_elem(zeros, one, i, *reversed(idx))
 
 
 def _after(rows, x, y):

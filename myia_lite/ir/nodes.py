@@ -136,6 +136,8 @@ class Primitive:
     `jvp(dots, y, *args, **attrs)`, for forward mode of what is neither elementwise nor linear: the tangent of the
     result; `dots` holds the tangent of each argument, None where it has none (there is at least one).
     `zero_derivative` says why the derivative is zero by mathematics; with none of these, to differentiate is an error.
+    `batch(many, *args, **attrs)`, for those that are not elementwise: the primitive for each row of the arguments that
+    `many` (a bool each) says have one more axis in front; the result has it too.  None where there is no such program.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Primitive:
     linear: tuple | None = None
     jvp: Callable[..., Any] | None = None
     zero_derivative: str | None = None
+    batch: Callable[..., Any] | None = None
     elementwise: bool = False
     effect: bool = False  # stays where it is, and is kept even where nobody uses its result
     optional: bool = False  # of an effect: goes where nobody uses its result

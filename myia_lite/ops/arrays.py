@@ -45,6 +45,113 @@ def _number(number, x, dtype=None):
     return Constant(number, Scalar(dtype or x.type.dtype))
 
 
+# ---- batching: the same for each of many rows, along one more axis in front ------------------------------------------
+def lead_of(many, args) -> tuple[tuple, list]:
+    """The leading axis of the batched ones of `args`, as an attribute and dynamic dims."""
+    return dims(next(a for a, m in zip(args, many, strict=True) if m), (0,))
+
+
+def repeated(x, lead, dyn):
+    """`x` along a new axis in front."""
+    shape, own = dims(x)
+    return broadcast(x, *dyn, *own, shape=lead + shape, axes=tuple(range(1, 1 + len(shape))))
+
+
+def all_batched(many, args, lead, dyn):
+    return [a if m else repeated(a, lead, dyn) for a, m in zip(args, many, strict=True)]
+
+
+def batched_elementwise(op, many, args, attrs):
+    """Numbers with a leading axis beside arrays repeat along theirs, arrays without one along the leading one."""
+    ranks = [len(shape_of(a.type)) - m for a, m in zip(args, many, strict=True)]
+    rank = max(ranks)
+    if rank:
+        lead, dyn = lead_of(many, args)
+        k = ranks.index(rank)
+        shape, own = dims(args[k], range(many[k], rank + many[k]))
+
+        def fitted(a, m, r):
+            if m and not r:
+                return broadcast(a, *dyn, *own, shape=lead + shape, axes=(0,))
+            return repeated(a, lead, dyn) if r and not m else a
+
+        args = [fitted(*each) for each in zip(args, many, ranks, strict=True)]
+    return op(*args, **attrs)
+
+
+def _later(axes):
+    return tuple(a + 1 for a in axes)
+
+
+def _numbered(many, idx, lead, dyn):
+    """Index arrays for all rows, and in front of them the number of the row."""
+    idx = all_batched(many, idx, lead, dyn)
+    number = iota(*dyn, shape=lead)
+    if idx[0].type.rank > 1:
+        shape, own = dims(idx[0])
+        number = broadcast(number, *own, shape=shape, axes=(0,))
+    return [number, *idx]
+
+
+def _batched_slice(many, x, *args, steps, shape):
+    if any(many[1:]):
+        return None
+    lead, dyn = lead_of(many, (x, *args))
+    starts, sizes = args[: len(steps)], args[len(steps) :]
+    return slice(x, constant(0), *starts, *dyn, *sizes, steps=(1, *steps), shape=lead + shape)
+
+
+def _batched_window(many, args, steps, op):
+    if any(many[2:]):
+        return None
+    x, v = all_batched(many[:2], args[:2], *lead_of(many, args))
+    return op(x, v, constant(0), *args[2:], steps=(1, *steps))
+
+
+def _batched_elem(many, x, *idx):
+    lead, dyn = lead_of(many, (x, *idx))
+    if any(many[1:]):
+        idx = _numbered(many[1:], idx, lead, dyn)
+        return gather(x, *(idx if many[0] else idx[1:]))
+    ones = (1,) * len(idx)
+    return reshape(slice(x, constant(0), *idx, *dyn, steps=(1, *ones), shape=lead + ones), *dyn, shape=lead)
+
+
+def _batched_write(many, args, window, places):
+    """Of a write to one element: to a window of all rows, or to `places` where each row has its own."""
+    lead, dyn = lead_of(many, args)
+    (x, v), idx = all_batched(many[:2], args[:2], lead, dyn), args[2:]
+    if any(many[2:]):
+        return places(x, v, *_numbered(many[2:], idx, lead, dyn))
+    ones = (1,) * len(idx)
+    return window(x, reshape(v, *dyn, shape=lead + ones), constant(0), *idx, steps=(1, *ones))
+
+
+def _batched_gather(many, x, *idx):
+    lead, dyn = lead_of(many, (x, *idx))
+    idx = _numbered(many[1:], idx, lead, dyn)
+    return gather(x, *(idx if many[0] else idx[1:]))
+
+
+def _batched_scatter(many, args, op):
+    lead, dyn = lead_of(many, args)
+    return op(*all_batched(many[:2], args[:2], lead, dyn), *_numbered(many[2:], args[2:], lead, dyn))
+
+
+def _batched_reshape(many, x, *dyn, shape):
+    if any(many[1:]):
+        return None
+    lead, own = dims(x, (0,))
+    return reshape(x, *own, *dyn, shape=lead + shape)
+
+
+def _batched_broadcast(many, x, *dyn, shape, axes):
+    if any(many[1:]):
+        return None
+    lead, own = dims(x, (0,))
+    return broadcast(x, *own, *dyn, shape=lead + shape, axes=(0, *_later(axes)))
+
+
 def _known(shape, dyn) -> tuple[int, ...]:
     dyn = iter(dyn)
     return tuple(int(next(dyn)) if d is None else d for d in shape)
@@ -79,6 +186,7 @@ broadcast = define(
     value=_broadcast,
     vjp=_broadcast_vjp,
     linear=(0,),
+    batch=_batched_broadcast,
 )
 iota = define(
     "iota",
@@ -153,6 +261,7 @@ reshape = define(
     value=lambda x, *dyn, shape: np.array(x, order="C").reshape(_known(shape, dyn))[() if shape == () else ...],
     vjp=_reshape_vjp,
     linear=(0,),
+    batch=_batched_reshape,
 )
 transpose = define(
     "transpose",
@@ -161,6 +270,7 @@ transpose = define(
     value=lambda x, perm: np.array(x.transpose(perm), order="C"),
     vjp=lambda y_bar, y, x, perm: (transpose(y_bar, perm=inverse(perm)),),
     linear=(0,),
+    batch=lambda many, x, perm: transpose(x, perm=(0, *_later(perm))),
 )
 concat = define(
     "concat",
@@ -169,6 +279,7 @@ concat = define(
     value=lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concat_vjp,
     linear=(0, ...),
+    batch=lambda many, *xs, axis: concat(*all_batched(many, xs, *lead_of(many, xs)), axis=axis + 1),
 )
 dim = define(
     "dim",
@@ -176,6 +287,7 @@ dim = define(
     "dim[axis](x): a size",
     value=lambda x, axis: np.int64(x.shape[axis]),
     zero_derivative="integer result",
+    batch=lambda many, x, axis: dim(x, axis=axis + 1),
 )
 
 
@@ -329,6 +441,7 @@ slice = define(
     value=_slice,
     vjp_into=lambda x_bar, y_bar, y, x, *args, steps, shape: slice_add(x_bar, y_bar, *args[: len(steps)], steps=steps),
     linear=(0,),
+    batch=_batched_slice,
 )
 slice_set = define(
     "slice_set",
@@ -338,6 +451,7 @@ slice_set = define(
     vjp=_slice_set_vjp,
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args, steps: _batched_window(many, args, steps, slice_set),
 )
 slice_add = define(
     "slice_add",
@@ -347,6 +461,7 @@ slice_add = define(
     vjp=_slice_add_vjp,
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args, steps: _batched_window(many, args, steps, slice_add),
 )
 elem = define(
     "elem",
@@ -355,6 +470,7 @@ elem = define(
     value=lambda x, *idx: x[idx],
     vjp_into=lambda x_bar, y_bar, y, x, *idx: add_elem(x_bar, y_bar, *idx),
     linear=(0,),
+    batch=_batched_elem,
 )
 set_elem = define(
     "set_elem",
@@ -364,6 +480,7 @@ set_elem = define(
     vjp=_set_elem_vjp,
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args: _batched_write(many, args, slice_set, scatter_set),
 )
 add_elem = define(
     "add_elem",
@@ -373,6 +490,7 @@ add_elem = define(
     vjp=lambda y_bar, y, x, v, *idx: (y_bar, elem(y_bar, *idx), *[None] * len(idx)),
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args: _batched_write(many, args, slice_add, scatter_add),
 )
 gather = define(
     "gather",
@@ -381,6 +499,7 @@ gather = define(
     value=lambda x, *idx: x[idx],
     vjp_into=lambda x_bar, y_bar, y, x, *idx: scatter_add(x_bar, y_bar, *idx),
     linear=(0,),
+    batch=_batched_gather,
 )
 scatter_set = define(
     "scatter_set",
@@ -390,6 +509,7 @@ scatter_set = define(
     vjp=_scatter_set_vjp,
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args: _batched_scatter(many, args, scatter_set),
 )
 scatter_add = define(
     "scatter_add",
@@ -399,7 +519,26 @@ scatter_add = define(
     vjp=lambda y_bar, y, x, v, *idx: (y_bar, gather(y_bar, *idx), *[None] * len(idx)),
     linear=(0, 1),
     in_place=True,
+    batch=lambda many, *args: _batched_scatter(many, args, scatter_add),
 )
+
+
+def row(x, i):
+    """Row number i."""
+    if x.type.rank == 1:
+        return elem(x, i)
+    shape, dyn = dims(x, range(1, x.type.rank))
+    one = slice(x, i, *[constant(0)] * len(shape), *dyn, steps=(1,) * x.type.rank, shape=(1, *shape))
+    return reshape(one, *dyn, shape=shape)
+
+
+def set_row(rows, v, i):
+    """`rows` with `v` as row number i."""
+    if not isinstance(v.type, Array):
+        return set_elem(rows, v, i)
+    shape, dyn = dims(v)
+    one = reshape(v, *dyn, shape=(1, *shape))
+    return slice_set(rows, one, i, *[constant(0)] * len(shape), steps=(1,) * (len(shape) + 1))
 
 
 # ---- reductions and products -----------------------------------------------------------------------------------------
@@ -548,6 +687,13 @@ def _recurrence_jvp(dots, y, a, b, reverse):
     return recurrence(a, gained, reverse=reverse)
 
 
+def _batched_recurrence(many, a, b, reverse):
+    """Along axis 0, so the rows go behind it."""
+    a, b = all_batched(many, (a, b), *lead_of(many, (a, b)))
+    swap = (1, 0, *range(2, a.type.rank))
+    return transpose(recurrence(transpose(a, perm=swap), transpose(b, perm=swap), reverse=reverse), perm=swap)
+
+
 reduce_sum = define(
     "reduce_sum",
     _reduce_type,
@@ -555,6 +701,7 @@ reduce_sum = define(
     value=lambda x, axes: np.sum(x, axes, dtype=x.dtype),
     vjp=lambda y_bar, y, x, axes: (spread(y_bar, x, axes),),
     linear=(0,),
+    batch=lambda many, x, axes: reduce_sum(x, axes=_later(axes)),
 )
 reduce_prod = define(
     "reduce_prod",
@@ -563,6 +710,7 @@ reduce_prod = define(
     value=lambda x, axes: np.prod(x, axes, dtype=x.dtype),
     vjp=_reduce_prod_vjp,
     jvp=_reduce_prod_jvp,
+    batch=lambda many, x, axes: reduce_prod(x, axes=_later(axes)),
 )
 reduce_max = define(
     "reduce_max",
@@ -571,6 +719,7 @@ reduce_max = define(
     value=lambda x, axes: np.max(x, axes),
     vjp=_extremum_vjp(lt),
     jvp=_extremum_jvp(lt),
+    batch=lambda many, x, axes: reduce_max(x, axes=_later(axes)),
 )
 reduce_min = define(
     "reduce_min",
@@ -579,6 +728,7 @@ reduce_min = define(
     value=lambda x, axes: np.min(x, axes),
     vjp=_extremum_vjp(gt),
     jvp=_extremum_jvp(gt),
+    batch=lambda many, x, axes: reduce_min(x, axes=_later(axes)),
 )
 reduce_any = define(
     "reduce_any",
@@ -586,6 +736,7 @@ reduce_any = define(
     "reduce_any[axes](x) of bools",
     value=lambda x, axes: np.any(x, axes),
     zero_derivative="bool result",
+    batch=lambda many, x, axes: reduce_any(x, axes=_later(axes)),
 )
 reduce_all = define(
     "reduce_all",
@@ -593,6 +744,7 @@ reduce_all = define(
     "reduce_all[axes](x) of bools",
     value=lambda x, axes: np.all(x, axes),
     zero_derivative="bool result",
+    batch=lambda many, x, axes: reduce_all(x, axes=_later(axes)),
 )
 argmax = define(
     "argmax",
@@ -600,9 +752,15 @@ argmax = define(
     "argmax[axis](x): the first index of the maximum, of the first NaN if any",
     value=lambda x, axis: np.argmax(x, axis),
     zero_derivative="integer result",
+    batch=lambda many, x, axis: argmax(x, axis=axis + 1),
 )
 argmin = define(
-    "argmin", _arg_type, "argmin[axis](x)", value=lambda x, axis: np.argmin(x, axis), zero_derivative="integer result"
+    "argmin",
+    _arg_type,
+    "argmin[axis](x)",
+    value=lambda x, axis: np.argmin(x, axis),
+    zero_derivative="integer result",
+    batch=lambda many, x, axis: argmin(x, axis=axis + 1),
 )
 # What sorts is this, and then a gather: the one has no derivative, the other is linear.
 argsort = define(
@@ -611,6 +769,7 @@ argsort = define(
     "argsort(x): the indexes that put the last axis in ascending order; NaN comes last, equal elements stay in order",
     value=lambda x: np.argsort(x, -1, kind="stable"),
     zero_derivative="integer result",
+    batch=lambda many, x: argsort(x),
 )
 
 
@@ -627,6 +786,7 @@ cumsum = define(
     value=_cumsum,
     vjp=lambda y_bar, y, x, axis, reverse: (cumsum(y_bar, axis=axis, reverse=not reverse),),
     linear=(0,),
+    batch=lambda many, x, axis, reverse: cumsum(x, axis=axis + 1, reverse=reverse),
 )
 
 
@@ -644,6 +804,7 @@ recurrence = define(
     value=_recurrence,
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
+    batch=_batched_recurrence,
 )
 
 
@@ -670,6 +831,29 @@ def _matmul_jvp(dots, y, a, b, ta, tb):
     return right if left is None else left if right is None else left + right
 
 
+def _batched_matmul(many, a, b, ta, tb):
+    """One product of matrices: the rows of all in the batched factor, or its columns, are those of one large matrix."""
+    if all(many) or a.type.rank + many[1] > 3 or b.type.rank + many[0] > 3:
+        a, b = all_batched(many, (a, b), *lead_of(many, (a, b)))
+        return matmul(a, b, ta=ta, tb=tb)
+    if many[1]:  # (a @ b).T == b.T @ a.T
+        return _turned(_batched_matmul(many[::-1], b, a, not tb, not ta))
+    a = _turned(a) if ta else a
+    n = b.type.shape[0 if tb else 1]
+    columns, column_dyn = (n,), [size(b, 0 if tb else 1)] if n is None else []
+    lead, lead_dyn = dims(a, (0, 1))
+    y = matmul(_first_axes_as_one(a, 2), b, ta=False, tb=tb)
+    return reshape(y, *lead_dyn, *column_dyn, shape=lead + columns)
+
+
+def _turned(x):
+    """The last two of three axes swapped, by a reshape where one of them has one element."""
+    if 1 in x.type.shape[1:]:
+        shape, dyn = dims(x, (0, 2, 1))
+        return reshape(x, *dyn, shape=shape)
+    return transpose(x, perm=(0, 2, 1))
+
+
 matmul = define(
     "matmul",
     _matmul_type,
@@ -678,4 +862,5 @@ matmul = define(
     vjp=_matmul_vjp,
     jvp=_matmul_jvp,
     multilinear=(0, 1),
+    batch=_batched_matmul,
 )

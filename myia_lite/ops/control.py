@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import I64, Bool, Never, Stack, Tuple, compatible, is_float
+from ..ir import I64, Array, Bool, Never, Stack, Tuple, compatible, is_float, shape_of, shaped
 from .define import define, expect
 
 
@@ -22,8 +22,6 @@ def _call_type(types, attrs, graphs):
 
 def joined(a, b):
     """The type of a value from either of two branches: `never` gives way, a dim known on one side only is unknown."""
-    from ..ir import Array
-
     if a is Never or a == b:
         return b
     if b is Never:
@@ -190,6 +188,31 @@ pullback = define(
     "pullback[record, to](r, cotangent of each result in `seeds`…) -> (cotangents of `wrt`…), a tuple of type `to`: "
     "the rest of the `vjp` that made the record",
 )
+
+
+def _vmap_type(types, attrs, graphs):
+    (g,) = graphs
+    lead = attrs["lead"]
+    for k in attrs["over"]:
+        t = types[k]
+        expect(
+            isinstance(t, Array) and compatible(Array(t.dtype, (lead,)), Array(t.dtype, t.shape[:1])), f"rows of {t}"
+        )
+    rows = {k: shaped(types[k].dtype, types[k].shape[1:]) for k in attrs["over"]}
+    _fits(g.params, [rows.get(k, t) for k, t in enumerate(types[: len(g.params)])], f"@{g.name}")
+    likes = [r for r in _results(g) if None in shape_of(r)]
+    expect(len(types) == len(g.params) + len(likes) and all(map(compatible, types[len(g.params) :], likes)), "shapes")
+    return Tuple(tuple(shaped(r.dtype, (lead, *shape_of(r))) for r in _results(g)))
+
+
+vmap = define(
+    "vmap",
+    _vmap_type,
+    "vmap[over, lead] @g(args, an array of the shape of each result with an unknown dim…) -> (results of g…): g for "
+    "each row of the arguments in `over`, `lead` rows (None: known at run time only); each result, a number or an "
+    "array, has one more axis in front.  It raises where g does for a row",
+    effect=True,
+)
 custom = define(
     "custom",
     lambda types, attrs, graphs: _call_type(types, attrs, graphs[:1]),
@@ -209,7 +232,9 @@ stop_gradient = define(
 
 
 def given(n) -> int:
-    """How many arguments of a derivative node stand after those of its callee: tangents or cotangents."""
+    """How many arguments of a derivative node stand after those of its callee: tangents, cotangents, or shapes."""
+    if n.op.name == "vmap":
+        return sum(None in shape_of(r) for r in _results(n.graphs[0]))
     if n.op.name == "jvp":
         return len(n.attrs["wrt"])
     return len(n.attrs.get("seeds", ())) if n.op.name == "grad" else 0

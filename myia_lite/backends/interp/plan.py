@@ -125,7 +125,7 @@ class Plan:
         if n.op.value is None and n.op.name not in CONTROL:
             reason = (
                 "ad has not run"
-                if n.op.name in ("grad", "jvp", "vjp", "pullback", "custom", "stop_gradient")
+                if n.op.name in ("grad", "jvp", "vjp", "pullback", "vmap", "custom", "stop_gradient")
                 else "inference has not run"
                 if n.type is None
                 else "it has no value"
