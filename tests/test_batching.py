@@ -246,7 +246,7 @@ def of_sorts(x):
     return y[np.argsort(x)], np.max(x), np.cumsum(y), np.prod(x + 2.0), x[x > 0.0]
 
 
-X4 = np.array([0.7, -1.2, 1.6, 0.4])
+X4 = np.array([0.7, -1.2, 1.6, 0.37])
 OF_CONTROL = [of_loops, of_data, of_products, of_sorts, lambda x: nested_sums(x[0], x), lambda x: x[:0], lambda x: 2.0]
 
 
