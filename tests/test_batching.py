@@ -1,23 +1,21 @@
 """Many rows at once: a batched program is the program of each row, for every primitive, in all the ways there are; and
 Jacobians made so are those of the columns and of the rows."""
 
-import copy
 import itertools
 
 import numpy as np
 import pytest
-from compare import assert_same, leaves, rebuild
+from compare import leaves
 from test_ops import CASES, NO_VALUE, SMOOTH, TYPED, close, graph_of, native, type_of
-from test_programs import DERIVED, differentiable_cases, plain
 
-from myia_lite import MyiaError, grad, jacfwd, jacrev, jvp, myia, vjp
-from myia_lite.ad import Forward, Reverse, vmap
-from myia_lite.ad.varying import Calls, Dependent
+from myia_lite import jacfwd, jacrev, jvp, myia
+from myia_lite.ad import Forward, Reverse
+from myia_lite.ad.varying import Calls
 from myia_lite.ad.vmap import OneByOne, SideBySide, Together
 from myia_lite.backends import get_backend
 from myia_lite.backends.interp import compile
 from myia_lite.ir import Builder, Graph, shape_of, verify
-from myia_lite.ops import PRIMITIVES, control
+from myia_lite.ops import PRIMITIVES
 
 ROWS = 5
 WAYS = {"stacked": (Together, ROWS), "groups": (Together, 2), "lanes": (SideBySide, 2), "one by one": (OneByOne, 1)}
