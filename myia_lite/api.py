@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import backends, cache
 from .adapter import adapter, unchanged
 from .backends import expect_backend, get_backend
 from .callable import NativeCallable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what compiles is imported when something is compiled
     from .infer import Inferred
     from .opt import Log, Strategy
 
+backends.kept = cache.CodeStore()
 LINKS = 8  # native entries that a call tries before it goes by way of Python
 STAGES = ("parse", "infer", "ad", "opt", "llvm", "asm")
 ERROR_MODELS = ("python", "numpy")
@@ -39,7 +41,7 @@ class MyiaFunction(NativeCallable):
     """A Python function that is compiled at its first call, for each signature of its arguments.
 
     Made by `myia`, `grad` and `value_and_grad`. `__wrapped__` is the undecorated function; `compilations` counts the
-    programs made so far; `ir` prints one. Calls are safe from several threads at once.
+    programs made so far, but for those that the cache had; `ir` prints one. Calls are safe from several threads.
     """
 
     __slots__ = ("__dict__", "__weakref__")
@@ -113,7 +115,7 @@ class MyiaFunction(NativeCallable):
         with self._lock:
             program.calls += 1
             if program.calls == 2 and self.backend == "llvm":
-                program.enter(self.__name__)
+                program.enter(getattr(self, "__name__", "compiled"))
                 self._chain()
 
     def _chain(self) -> None:
@@ -159,7 +161,7 @@ class MyiaFunction(NativeCallable):
 
     def _made(self, key: _Key) -> _Program:
         program = self._programs[key] = with_room(_Program, self, *key)
-        self.compilations += 1
+        self.compilations += not program.from_cache
         if self.compilations == 1:
             _count(python_function(self._function))
         return program
@@ -270,15 +272,25 @@ class _Program:
         # Where sizes are open, a size that turns out 1 is not stretched, and errors name no sizes: the program for just
         # these sizes has the last word.
         self.open = None if all(map(sized, (*args, *(t for _, t in keywords)))) else owner._exact
-        from .compiler import optimised
-
-        self.inferred = owner._infer(args, keywords)
-        graph = optimised(self.inferred.graph, owner.optimize)
         self.keywords = tuple(k for k, _ in keywords)
-        types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
-        self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
-        self.run = get_backend(owner.backend).compile(graph)
-        self.watched = watched(self.inferred.dependencies)
+        kept = found = None
+        if owner.backend == "llvm" and owner.optimize is None:
+            kept = cache.place(owner._function, owner.error_model, args, keywords)
+            found = kept and kept.load()
+        self.from_cache, self.records = found is not None, []
+        if found is not None:
+            self.inferred, self.run, self.watched = found, found.program, list(found.dependencies)
+        else:
+            from .compiler import optimised
+
+            self.inferred = owner._infer(args, keywords)
+            graph = optimised(self.inferred.graph, owner.optimize)
+            types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
+            self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
+            self.run = get_backend(owner.backend).compile(graph)
+            self.watched = watched(self.inferred.dependencies)
+            if kept is not None:
+                kept.save(self.inferred, self.watched, self.run)
         self.layouts = list(map(layout, self.inferred.captured))
         self.calls, self.entry, self.otherwise = 0, None, []
         self.backend, self.go_on = owner.backend, going_on(owner.backend, owner.error_model, owner.optimize)

@@ -62,6 +62,15 @@ def _argument(message, values):
     return values[int(bare[1])] if bare else message.format(*values)
 
 
+class Kept(Protocol):
+    """Code that outlives the process, by key."""
+
+    def read(self, name: str) -> bytes | None: ...
+
+    def write(self, name: str, content: bytes) -> bool: ...
+
+
+kept: Kept | None = None  # the front door sets it
 BACKENDS = {"interp": "the reference: slow, obviously right", "llvm": "native code for the CPU"}
 
 

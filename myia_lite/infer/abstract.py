@@ -146,7 +146,8 @@ def _complex(value) -> Tree:
 
 
 def _array(value) -> Dyn:
-    if isinstance(value, np.ma.MaskedArray):
+    # `np.ma` is imported when it is first named; there is no masked array before
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         raise MyiaTypeError("a masked array", remedy="pass the data and the mask as two arrays")
     return _leaf(_dtype(value), value.shape)
 

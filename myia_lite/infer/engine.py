@@ -54,6 +54,7 @@ class Inferred:
     result: Template | None
     captured: tuple[Any, ...]
     dependencies: tuple[Any, ...]
+    functions: tuple[Any, ...] = ()  # the Python functions that were parsed
 
 
 def infer(
@@ -102,7 +103,7 @@ class Engine(Customs):
         self.settle(entry)
         graph = self._unwrapped(entry)
         captured = self._lift(graph)
-        return Inferred(graph, templates, result, captured, tuple(self.dependencies))
+        return Inferred(graph, templates, result, captured, tuple(self.dependencies), tuple(self.parsed))
 
     def _definition(self, function):
         """Where the function that is called was written: the place of errors in how it is called."""

@@ -8,16 +8,25 @@ of its own.
 
 from __future__ import annotations
 
-from ...ir import Graph
-from .entry import native_entry, vectorcall
-from .lower import LOWERED
-from .objects import Form, leaves_of
-from .program import Program, asm_text, llvm_text
+import importlib
+
+_WHERE = {
+    "LOWERED": "lower",
+    "Image": "native",
+    "Form": "objects",
+    "Program": "native",
+    "asm_text": "program",
+    "compile": "program",
+    "leaves_of": "objects",
+    "llvm_text": "program",
+    "native_entry": "entry",
+    "vectorcall": "entry",
+}
+__all__ = list(_WHERE)
 
 
-def compile(graph: Graph, **options) -> Program:
-    """`graph` as a function from the list of its parameters' values to the list of its results' leaves."""
-    return Program(graph, **options)
-
-
-__all__ = ["LOWERED", "Form", "Program", "asm_text", "compile", "leaves_of", "llvm_text", "native_entry", "vectorcall"]
+def __getattr__(name: str):
+    """Each is imported when it is first asked for: code from the cache runs without the compiler."""
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

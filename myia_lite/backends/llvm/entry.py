@@ -16,8 +16,8 @@ from ...ir import Array, Residual, Scalar
 from . import jit, runtime
 from .layout import DATA
 from .leaves import PLACED, PYTHON, Arguments, Results
+from .native import Program, Record, slots_of
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
-from .program import Program, Record, slots_of
 
 WORK = 1 << 15  # bytes of the arguments of unknown size from which on a program runs without the GIL
 FASTCALL_KEYWORDS = 0x80 | 0x2
@@ -100,7 +100,7 @@ def native_entry(
     with jit.LOCK:
         imports = {**_api(), **{symbol: id(thing) for symbol, thing in entry.objects.values()}, "run": program.address}
         imports.update((s, a) for s, a in runtime.addresses().items() if s in ("rt_dispose", "rt_capsule_dispose"))
-        library = jit.link(jit.optimise(jit.parse(text), 1), imports, ["entry"], "entry")
+        library = jit.link(jit.compiled(text, 1), imports, ["entry"], "entry")
     method = _MethodDef(name.encode(), library["entry"], FASTCALL_KEYWORDS, None)
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = new(("PyCFunction_NewEx", ctypes.pythonapi))

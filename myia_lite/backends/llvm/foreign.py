@@ -79,7 +79,7 @@ def _rt_python() -> int:
     with jit.LOCK:
         if _library is None:
             imports = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _API}
-            _library = jit.link(jit.optimise(jit.parse(_TEXT), 1), imports, ["rt_python"], "foreign")
+            _library = jit.link(jit.compiled(_TEXT, 1), imports, ["rt_python"], "foreign")
         return _library["rt_python"]
 
 

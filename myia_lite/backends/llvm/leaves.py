@@ -6,8 +6,8 @@ import numpy as np
 
 from ...ir import Array
 from .layout import ITEMSIZE
+from .native import NUMPY, slots_of
 from .objects import CONTIGUOUS, DESCR, DIMS, FLAGS, NDIM, VALUE, WRITEABLE, Code, kinds_of, leaves_of
-from .program import NUMPY, slots_of
 
 PYTHON = {"float": "f64", "int": "i64", "bool": "bool"}
 MEMORY = {"bool": "i8", "i32": "i32", "i64": "i64", "f32": "float", "f64": "double"}

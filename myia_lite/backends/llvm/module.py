@@ -48,6 +48,7 @@ class ModuleBuilder:
         self.module.triple, self.module.data_layout = jit.machine().triple, str(jit.machine().target_data)
         self.imports: dict[str, int] = {}  # symbols that live at an address of this process
         self.keep: list = []  # what those addresses belong to
+        self.constants: dict[str, np.ndarray] = {}  # arrays by the symbol of their elements
         self.errors: list[tuple] = []  # (attributes, dtypes of the values, span) by error id - FIRST_ERROR
         self.functions: dict[Graph, ll.Function] = {}
         self.helpers: dict = {}
@@ -131,9 +132,8 @@ class ModuleBuilder:
     def constant_data(self, value, t: Array):
         """A pointer to the elements of a constant array, which the program keeps alive."""
         a = np.ascontiguousarray(value, NUMPY_DTYPES[t.dtype])
-        name = f"const.{len(self.keep)}"
-        self.keep.append(a)
+        name = f"const.{len(self.constants)}"
+        self.constants[name] = a
         g = ll.GlobalVariable(self.module, element(t), name)
         g.global_constant = True
-        self.imports[name] = a.ctypes.data
         return Symbol(g)

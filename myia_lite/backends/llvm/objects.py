@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .program import NUMPY
+from .native import NUMPY
 
 # offsets in objects: of a float, an ndarray, a variable-sized object, a tuple, a list
 TYPE, VALUE, NDIM, DIMS, DESCR, FLAGS, SIZE, ITEM, ITEMS = 8, 16, 24, 32, 56, 64, 16, tuple.__basicsize__, 24

@@ -23,7 +23,7 @@ from __future__ import annotations
 import ctypes
 import functools
 
-from . import cores, jit, records, sorting
+from . import cores, jit, merge_sort, records
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
@@ -804,8 +804,8 @@ def addresses() -> dict[str, int]:
         if _library is None:
             python = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON}
             python["PyCFunction_Type"] = id(type(len))
-            text = TEXT + sorting.TEXT + cores.text(jit.machine().triple)
-            _library = jit.link(jit.optimise(jit.parse(text)), python, EXPORTS, "runtime")
+            text = TEXT + merge_sort.TEXT + cores.text(jit.machine().triple)
+            _library = jit.link(jit.compiled(text, 3), python, EXPORTS, "runtime")
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_library))  # its threads outlive the interpreter
             set_threads(cores.threads())
         return {name: _library[name] for name in EXPORTS}

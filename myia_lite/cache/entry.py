@@ -1,0 +1,381 @@
+"""Entries: a program as plain data, and the two files in which it is found.
+
+The first is named by the function and the types of its arguments, and lists which globals were read when it was
+compiled: sets of questions, as another value of one may lead past another.  The second is named by the answers too,
+and holds the program: JSON for what Python needs to know of it, then the machine code and the constant arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..infer.dependencies import Attribute, Contents
+from ..infer.structures import Dyn, Ident, Known, Tagged, Template, Tree
+from ..ir import Array, Scalar, Span, Type
+from . import environment
+from .identity import PLAIN, Unstorable, Walk
+from .store import Store, current
+
+FORMAT = b"2"
+MISSING = object()
+BUILTIN = {c.__name__: c for c in (tuple, list, dict, *PLAIN)}
+
+
+class Global:
+    """A global that was built into a program; the same interface as the parser's dependencies."""
+
+    cell = None
+
+    def __init__(self, name: str, value: Any, namespaces: tuple):
+        self.name, self.value, self.namespaces = name, value, namespaces
+
+    def current(self) -> Any:
+        return next((n[self.name] for n in self.namespaces if self.name in n), MISSING)
+
+
+class Cell:
+    """A closure cell that was built into a program."""
+
+    namespaces = ()
+
+    def __init__(self, cell):
+        self.name, self.cell, self.value = "", cell, cell.cell_contents
+
+    def current(self) -> Any:
+        try:
+            return self.cell.cell_contents
+        except ValueError:
+            return MISSING
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What a call needs to know of a program, as `Inferred` does, and its machine code."""
+
+    arguments: tuple[Template, ...]
+    result: Template | None
+    captured: tuple[Any, ...]
+    dependencies: tuple[Any, ...]
+    program: Any
+
+
+def place(function: Any, error_model: str, args: tuple, keywords: tuple) -> Place | None:
+    """Where the program of this function for these types would be; None where the cache is off, or the function has no
+    plain description.
+    """
+    files = current()
+    if files is None or not files.usable:
+        return None
+    try:
+        return Place(files, function, error_model, args, keywords)
+    except Unstorable:
+        return None
+
+
+class Place:
+    """The place of one program in the cache."""
+
+    def __init__(self, files: Store, function, error_model: str, args: tuple, keywords: tuple):
+        self.files, self.arguments = files, (*args, *(t for _, t in keywords))
+        self.walk = Walk(FORMAT)
+        self.walk.token(environment.fixed(), environment.settings(), error_model, *(k for k, _ in keywords))
+        self.walk.object(function)
+        for t in self.arguments:
+            _describe(self.walk, t)
+        self.name = self.walk.hexdigest()
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+    def load(self) -> Loaded | None:
+        """The program that a former process made; None where there is none."""
+        listed = self.files.read(f"{self.name}.list")
+        for questions in json.loads(listed) if listed is not None else ():
+            walk = self.answered(questions)
+            content = None if walk is None else self.files.read(f"{walk.hexdigest()}.code")
+            if content is not None:
+                return self._decoded(content, walk)
+        return None
+
+    def answered(self, questions) -> Walk | None:
+        """The walk over the answers of today; None where one of them has no description."""
+        walk = self.walk.fork()
+        try:
+            for question in questions:
+                walk.token(*question)
+                found = _answer(*question)
+                if found is MISSING:
+                    walk.token("missing")
+                else:
+                    walk.object(found)
+        except Unstorable:
+            return None
+        return walk
+
+    def _decoded(self, content: bytes, walk: Walk) -> Loaded:
+        from ..backends.llvm.native import Image, Program
+
+        (size,) = struct.unpack_from("<Q", content)
+        data = json.loads(content[8 : 8 + size])
+        blob = memoryview(content)[8 + size :]
+        constants = {
+            name: np.frombuffer(blob[at : at + n], dtype).reshape(shape).copy()
+            for name, dtype, shape, at, n in data["constants"]
+        }
+        objects = walk.objects
+        code = bytes(blob[: data["code"]])
+        errors = [(_from_attrs(a, objects), tuple(d), s and Span(*s)) for a, d, s in data["errors"]]
+        params, results = (tuple(map(_from_type, data[k])) for k in ("params", "results"))
+        image = Image(data["name"], params, results, data["long"], code, tuple(data["symbols"]), constants, errors)
+        result = None if data["result"] is None else _from_template(data["result"], objects)
+        captured = tuple(_from_captured(c, objects) for c in data["captured"])
+        dependencies = tuple(_from_dependency(d, objects) for d in data["watched"])
+        return Loaded(self.arguments, result, captured, dependencies, Program(image))
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+    def save(self, inferred, watched: list, program) -> bool:
+        """Keep a program; False where something of it is no plain data, or there is no room."""
+        if not program.portable:
+            return False
+        try:
+            questions = list(dict.fromkeys(q for d in inferred.dependencies if (q := _question(d)) is not None))
+            walk = self.answered(questions)
+            if walk is None:
+                return False
+            _check_covered(inferred, walk)
+            content = self._encoded(inferred, watched, program.code, walk)
+        except Unstorable:
+            return False
+        if not self.files.write(f"{walk.hexdigest()}.code", content):
+            return False
+        listed = self.files.read(f"{self.name}.list")
+        known = json.loads(listed) if listed is not None else []
+        asked = [list(q) for q in questions]
+        return asked in known or self.files.write(f"{self.name}.list", json.dumps([asked, *known][:16]).encode())
+
+    def _encoded(self, inferred, watched, code, walk: Walk) -> bytes:
+        blob, constants = [code.machine_code], []
+        at = len(code.machine_code)
+        for name, a in code.constants.items():
+            constants.append([name, a.dtype.str, list(a.shape), at, a.nbytes])
+            blob.append(a.tobytes())
+            at += a.nbytes
+        errors = [
+            [_attrs(attrs, walk), list(dtypes), span and [getattr(span, k) for k in span.__slots__]]
+            for attrs, dtypes, span in code.errors
+        ]
+        data = {
+            "name": code.name,
+            "params": [_type(t) for t in code.params],
+            "results": [_type(t) for t in code.results],
+            "long": code.long,
+            "symbols": list(code.symbols),
+            "code": len(code.machine_code),
+            "constants": constants,
+            "errors": errors,
+            "result": None if inferred.result is None else _template(inferred.result, walk),
+            "captured": [_captured(a, walk) for a in inferred.captured],
+            "watched": [_dependency(d, walk) for d in watched],
+        }
+        text = json.dumps(data).encode()
+        return b"".join([struct.pack("<Q", len(text)), text, *blob])
+
+
+# ---- what was read ---------------------------------------------------------------------------------------------------
+def _question(d) -> tuple | None:
+    """A global, or an attribute of a module: what is asked again by name; None for what the walk itself covers."""
+    if isinstance(d, Attribute) and isinstance(d.owner, ModuleType):
+        if sys.modules.get(d.owner.__name__) is not d.owner:
+            raise Unstorable("a module that is not imported")
+        return "attribute", d.owner.__name__, d.name
+    if namespaces := getattr(d, "namespaces", ()):
+        module = namespaces[0].get("__name__")
+        if vars(sys.modules.get(module, ModuleType(""))) is not namespaces[0]:
+            raise Unstorable("globals of no module")
+        return "global", module, d.name
+    return None
+
+
+def _answer(kind: str, module: str, name: str) -> Any:
+    found = sys.modules.get(module)
+    if found is None:
+        return MISSING
+    if kind == "attribute":
+        return getattr(found, name, MISSING)
+    scope = vars(found)
+    if name in scope:
+        return scope[name]
+    return _builtins(scope).get(name, MISSING)
+
+
+def _builtins(scope: dict) -> dict:
+    found = scope.get("__builtins__", {})
+    return vars(found) if isinstance(found, ModuleType) else found
+
+
+def _check_covered(inferred, walk: Walk) -> None:
+    """Has the walk seen everything that inference has read?"""
+    for d in inferred.dependencies:
+        cell = getattr(d, "cell", None)
+        if cell is not None:
+            ok = walk.number(cell) is not None
+        elif isinstance(d, Attribute):
+            ok = isinstance(d.owner, ModuleType) or (walk.number(d.owner) is not None and _covers(walk, d.value))
+        elif isinstance(d, Contents):
+            ok = walk.number(d.owner) is not None
+        else:
+            ok = bool(getattr(d, "namespaces", ()))
+        if not ok:
+            raise Unstorable("something that the walk does not see")
+    for f in inferred.functions:
+        if walk.number(f) is None:
+            raise Unstorable("a function that the walk does not see")
+
+
+def _covers(walk: Walk, value: Any) -> bool:
+    held = getattr(value, "__func__", value)
+    if value is None or type(value) in PLAIN or isinstance(value, np.generic) or walk.number(held) is not None:
+        return True
+    return type(value) is tuple and all(_covers(walk, v) for v in value)
+
+
+# ---- to and from plain data ------------------------------------------------------------------------------------------
+def _number(x: Any, walk: Walk) -> int:
+    found = walk.number(x)
+    if found is None:
+        raise Unstorable("an object that the walk does not see")
+    return found
+
+
+def _dependency(d, walk: Walk) -> list:
+    if getattr(d, "cell", None) is not None:
+        return ["cell", _number(d.cell, walk)]
+    if isinstance(d, Attribute):
+        if isinstance(d.owner, ModuleType):
+            return ["attribute", ["module", d.owner.__name__], d.name]
+        return ["attribute", _number(d.owner, walk), d.name]
+    if isinstance(d, Contents):
+        return ["contents", _number(d.owner, walk)]
+    question = _question(d)
+    if question is None:
+        raise Unstorable("a dependency of another kind")
+    return list(question)
+
+
+def _from_dependency(data, objects):
+    kind, what, *rest = data
+    if kind == "cell":
+        return Cell(objects[what])
+    if kind == "contents":
+        return Contents.of(objects[what])
+    if kind == "attribute":
+        owner = sys.modules[what[1]] if isinstance(what, list) else objects[what]
+        return Attribute(owner, rest[0], getattr(owner, rest[0]))
+    scope = vars(sys.modules[what])
+    return Global(rest[0], _answer(kind, what, rest[0]), (scope, _builtins(scope)))
+
+
+def _captured(a: Any, walk: Walk) -> list:
+    found = walk.number(a)
+    if found is not None:
+        return [found, ""]
+    whole = getattr(a, "base", None)
+    if whole is not None and walk.number(whole) is not None and whole.dtype.kind == "c":
+        return [walk.number(whole), "real" if a.ctypes.data == whole.ctypes.data else "imag"]
+    raise Unstorable("an array that the walk does not see")
+
+
+def _from_captured(data, objects):
+    number, part = data
+    return getattr(objects[number], part) if part else objects[number]
+
+
+def _type(t: Type):
+    if isinstance(t, Array):
+        return [t.dtype, list(t.shape)]
+    if isinstance(t, Scalar):
+        return t.dtype
+    raise Unstorable(f"a {type(t).__name__} at the boundary")
+
+
+def _from_type(data) -> Type:
+    return Scalar(data) if isinstance(data, str) else Array(data[0], tuple(data[1]))
+
+
+def _plain(x: Any, walk: Walk) -> list:
+    """A part of a template: a name, a number, a tuple of these, a class, an object."""
+    if x is None or type(x) in (bool, int, str):
+        return ["is", x]
+    if type(x) in (float, complex):
+        return ["number", type(x).__name__, repr(x)]
+    if type(x) is tuple:
+        return ["tuple", [_plain(i, walk) for i in x]]
+    if type(x) is Ident:
+        return ["ident", _plain(x.value, walk)]
+    if isinstance(x, type) and BUILTIN.get(x.__name__) is x:
+        return ["class", x.__name__]
+    return ["object", _number(x, walk)]
+
+
+def _from_plain(data, objects) -> Any:
+    kind, what, *rest = data
+    if kind == "number":
+        return {"float": float, "complex": complex}[what](rest[0])
+    if kind == "tuple":
+        return tuple(_from_plain(i, objects) for i in what)
+    if kind == "ident":
+        return Ident(_from_plain(what, objects))
+    return {"is": lambda: what, "class": lambda: BUILTIN[what], "object": lambda: objects[what]}[kind]()
+
+
+def _template(t: Template, walk: Walk) -> list:
+    if type(t) is Dyn:
+        return ["dyn", _type(t.type), t.py, t.zero_d]
+    if type(t) is Known:
+        return ["known", _type(t.type), t.py, t.text, _plain(t.value, walk)]
+    if type(t) is Tree:
+        return ["tree", _plain(t.shape, walk), [_template(i, walk) for i in t.items]]
+    if type(t) is Tagged:
+        return ["tagged", [_template(i, walk) for i in t.alternatives]]
+    raise Unstorable(f"a template of kind {type(t).__name__}")
+
+
+def _from_template(data, objects) -> Template:
+    kind, *rest = data
+    if kind == "dyn":
+        return Dyn(_from_type(rest[0]), rest[1], rest[2])
+    if kind == "known":
+        return Known(_from_type(rest[0]), rest[1], rest[2], _from_plain(rest[3], objects))
+    if kind == "tree":
+        return Tree(_from_plain(rest[0], objects), tuple(_from_template(i, objects) for i in rest[1]))
+    return Tagged(tuple(_from_template(i, objects) for i in rest[0]))
+
+
+def _describe(walk: Walk, t: Template) -> None:
+    """An argument's template, and the objects in it, as part of the walk."""
+    if type(t) is Dyn:
+        walk.token("dyn", _type(t.type), t.py, t.zero_d)
+    elif type(t) is Tree:
+        walk.token("tree", len(t.items))
+        for part in t.shape:
+            walk.object(part.value if type(part) is Ident else part)
+        for i in t.items:
+            _describe(walk, i)
+    else:
+        raise Unstorable(f"a template of kind {type(t).__name__}")
+
+
+def _attrs(attrs: dict | None, walk: Walk) -> dict:
+    """What decides on the exception of a `guard` or a `raise`."""
+    if attrs is None:
+        raise Unstorable("an error from outside")
+    return {k: _plain(attrs[k], walk) for k in ("exception", "message")}
+
+
+def _from_attrs(data: dict, objects) -> dict:
+    return {k: _from_plain(v, objects) for k, v in data.items()}
