@@ -7,7 +7,6 @@ import os
 from hypothesis import HealthCheck, settings
 
 os.environ["MYIA_VERIFY"] = "1"  # before the package is imported
-os.environ["MYIA_CACHE"] = "0"  # what is tested is the compiler; the cache has tests of its own
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("steady", derandomize=True, max_examples=100, **_COMMON)

@@ -85,8 +85,7 @@ def test_jvp_and_vjp_take_any_size():
         value, pull = vjp(rows, np.outer(x, x_dot))
         np.testing.assert_allclose(value, rows(np.outer(x, x_dot)))
         assert pull(value)[0].shape == (n, n)
-    assert [transformed(kind, energy).compilations for kind in ("jvp",)] == [2]
-    assert [transformed(kind, rows).compilations for kind in ("value", "pullback")] == [2, 2]
+    assert transformed("jvp", energy).compilations == 2 and transformed("vjp", rows).compilations == 2
 
 
 def test_only_the_axis_that_varies_is_open():
