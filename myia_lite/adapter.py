@@ -60,7 +60,7 @@ def form(t, result: bool = False, go_on=None):
         raise Unsupported
     kind, *rest = t.shape
     if kind == "complex":
-        return complex_form(t)
+        return complex_form(t, result)
     if kind == "static":
         return Form("is", of=rest[0].value)
     if kind == "at point":
@@ -95,11 +95,17 @@ def at_point_form(t, go_on):
     return Form("parts", ("record", *["int"] * (len(t.items) - 1)), (AtAPoint, None, apart, together))
 
 
-def complex_form(t):
-    """A complex array goes in as contiguous copies of its parts."""
+def complex_form(t, result: bool):
+    """A complex array goes in as contiguous copies of its parts; of a result, a part may be known."""
     from .backends.llvm import Form
 
     re = t.items[0]
+    if any(isinstance(i, Known) for i in t.items):
+        if not result:
+            raise Unsupported
+        return Form(
+            "parts", tuple(form(i, True) for i in t.items), (None, None, None, complex if re.py else complex_of)
+        )
     if re.py:
         return Form("complex", ("float", "float"))
     dtype = np.dtype(np.complex64 if re.type.dtype == "f32" else np.complex128)

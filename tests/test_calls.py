@@ -118,6 +118,7 @@ def named(x, *, scale=1.0, flag=True):
         (table, ({"w": A, "".join(["w", ".b"]): B}, 3.0)),
         (pairs, (Pair(2.0, A),)),
         (complexes, (1 + 2j, A + 1j * B)),
+        (lambda x: (complex(x, 1.0), complex(2.0, x), 1j), (3.0,)),
         (zero_d, (np.array(3.0),)),
         (checked, (Checked(A),)),
         (lambda x, y: [x > y, x, int(y)], (3, 5.5)),
