@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-os.environ["MYIA_CACHE"] = "0"  # what is compiled here is compiled here; benchmarks/cache.py switches it on
+os.environ.setdefault("MYIA_CACHE", "0")  # what is compiled here is compiled here; cache.py switches it on
 BENCHMARKS: dict[str, Callable[[], Iterator["Row"]]] = {}
 
 
