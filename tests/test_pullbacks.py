@@ -374,6 +374,75 @@ def test_a_gradient_inside():
     assert linearize(f, 0.6)[1](1.0) == pytest.approx(grad(f)(0.6))
 
 
+# ---- results of several shapes ---------------------------------------------------------------------------------------
+def of_several_shapes(x):
+    if x > 1.0:
+        return None
+    if x < -1.0:
+        return (x * x, {"x": x, "n": 3})
+    return math.sin(x)
+
+
+@BACKENDS
+def test_results_of_several_shapes(backend):
+    """A tangent has the shape that the value has; so must a cotangent have."""
+    f = myia(of_several_shapes, backend=backend)
+    for x, y_bar, x_bar in (
+        (2.0, None, 0.0),
+        (-2.0, (10.0, {"x": 1.0, "n": None}), -39.0),
+        (-2.0, (None, {"x": 1.0, "n": None}), 1.0),
+        (0.5, 2.0, 2.0 * math.cos(0.5)),
+        (0.5, None, 0.0),
+    ):
+        y, back = vjp(f, x)
+        assert_same(y, of_several_shapes(x))
+        assert_same(back(y_bar), (x_bar,))
+    slopes = {2.0: None, -2.0: (-8.0, {"x": 2.0, "n": None}), 0.5: 2.0 * math.cos(0.5)}
+    for x, y_dot in slopes.items():
+        assert_same(jvp(f, (x,), (2.0,)), (of_several_shapes(x), y_dot))
+        assert_same(linearize(f, x)[1](2.0), y_dot)
+    for x, y_bar in ((2.0, 1.0), (-2.0, 1.0), (0.5, (1.0, {"x": 1.0, "n": None}))):
+        with pytest.raises(TypeError, match="structure of the value"):
+            vjp(f, x)[1](y_bar)
+    with pytest.raises(MyiaTypeError, match="the cotangent"):
+        vjp(f, 0.5)[1]([1.0, 2.0, 3.0])
+    with pytest.raises(MyiaTypeError, match="known at run time only"):
+        jacfwd(f)(0.5)
+
+
+@BACKENDS
+def test_results_of_several_shapes_inside(backend):
+    def f(x, n):
+        return {"a": x[n:] * x[n:] if n > 0 else None, "s": x.sum()}
+
+    @myia(backend=backend)
+    def program(x, n, w):
+        y, back = vjp(lambda x: f(x, n), x)
+        both = back({"a": w, "s": 1.0})[0]
+        if y["a"] is None:
+            return both
+        return both + linearize(lambda x: f(x, n), x)[1](x)["s"]
+
+    w = np.array([1.0, 10.0])
+    assert_same(program(X, 1, w), np.array([1.0, 7.0, 101.0]) + X.sum())
+    with pytest.raises(TypeError, match="structure of the value"):
+        program(X, 0, w)
+    with pytest.raises(ValueError, match="another shape"):
+        program(X, 2, w)
+
+    @myia(backend=backend)
+    def twice(x):
+        y, back = vjp(of_several_shapes, x)
+        if y is None or isinstance(y, tuple):
+            return 0.0
+        return back(y)[0]
+
+    assert (twice(2.0), twice(-2.0)) == (0.0, 0.0)
+    assert twice(0.5) == pytest.approx(math.sin(0.5) * math.cos(0.5))
+    assert grad(twice)(0.5) == pytest.approx(math.cos(1.0))
+    assert jvp(twice, (0.5,), (1.0,))[1] == pytest.approx(math.cos(1.0))
+
+
 # ---- checkpoints, rules of the user's --------------------------------------------------------------------------------
 @BACKENDS
 def test_checkpoints(backend):

@@ -12,7 +12,7 @@ from ..ir import Builder, Constant, Graph, Node, Residual, Scalar, Tuple, Type, 
 from ..ops import arrays, control
 from ..ops.control import get
 from ..ops.control import tuple_ as tuple_of
-from .directional import Directional, Site
+from .directional import Directional, Site, tags_of
 from .values import AtPoint, Leaf, Point, Sequence, Value
 
 
@@ -49,8 +49,9 @@ class AtPoints(Directional):
         outs = self._outputs(site, node)
         sizes = [d for k in point.wrt for d in self.sizes(inputs[k])]
         sizes += [d for k in point.seeds for d in self.sizes(outs[k])]
+        sizes += [outs[k] for k in tags_of(site.out, self.types)]
         after = AtPoint(point, (Leaf(outs[-1]), *(Leaf(d, True) for d in sizes)))
-        value = self.rebuild(site.spec.result, iter(outs))
+        value = self._gathered(self.rebuild(site.spec.result, iter(outs)))
         return Sequence((value.items[0], after, value.items[1]) if t.has_aux else (value, after))
 
     def _point(self, kind: str, site: Site, t) -> Point:
@@ -75,6 +76,7 @@ class AtPoints(Directional):
             {k: tuple(d if d is not None else next(dims) for d in shape_of(types[k])) for k in floats}
             for types, floats in ((point.inputs, point.wrt), (point.outputs, point.seeds))
         ]
+        shapes[1].update(zip(tags_of(point.out, self.types), dims, strict=True))
         return getattr(self, f"_{point.kind}_at")(point, record, args, *shapes)
 
     def _pullback_at(self, point: Point, record: Node, args, inputs, outputs) -> Value:
@@ -114,7 +116,8 @@ class AtPoints(Directional):
             seeds=tuple(range(n)),
         )
         y_dots = [self.append(control.get, [node], type=z.type, index=n + k) for k, z in enumerate(zeros)]
-        return self._structure(point.out, dict(zip(point.seeds, y_dots, strict=True)))[0]
+        nodes = {k: outputs[k] for k in tags_of(point.out, self.types)}
+        return self._structure(point.out, nodes | dict(zip(point.seeds, y_dots, strict=True)))[0]
 
     def _given(self, found: dict[int, Node], types, places, shapes) -> list[Node]:
         """The directions of the leaves `places`, zero where there is none."""

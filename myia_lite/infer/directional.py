@@ -16,8 +16,8 @@ from .calls import Specialisation
 from .context import Diverged
 from .jacobians import forward_is_cheaper, jacobian_graph
 from .joins import End, is_complex, several
+from .several import Several, is_spread, tags_of
 from .structures import Dyn, Known, Template, Tree, Union, generalised
-from .transforms import Transforms
 from .values import (
     NONE,
     AtPoint,
@@ -62,7 +62,7 @@ class Site:
         return [k for k in self.places(argument) if is_float(self.spec.graph.params[k].type)]
 
 
-class Directional(Transforms):
+class Directional(Several):
     """Calls of the transforms that take or give tangents, cotangents or all of a Jacobian."""
 
     def transform(self, kind: str, args, keywords) -> Value:
@@ -121,7 +121,7 @@ class Directional(Transforms):
         for s in templates:
             starts.append(at)
             at += len(self.types(s))
-        spec = self._whole(t, templates, names, len(args))
+        spec = self._whole(t, templates, names, len(args), self._spread)
         self.use(flat)
         if spec.result is None:
             raise Diverged(self.append(control.call, flat, (spec.graph,), self.result_type(spec)))
@@ -130,18 +130,18 @@ class Directional(Transforms):
             self.error(f"the function to be differentiated returns {out}", "return a float, or floats in a structure")
         return Site(spec, templates, flat, starts, self.types(spec.result), out)
 
-    def _whole(self, t, templates, names, count) -> Specialisation:
-        """The call of the function as a closed graph, whose result has no known floats."""
+    def _whole(self, t, templates, names, count, after=lambda value: value) -> Specialisation:
+        """The call of the function as a closed graph that returns `after(result)`, without known floats."""
 
         def walk(inside):
             def call():
                 f, *values = inside
-                return self.call(f, values[:count], tuple(zip(names, values[count:], strict=True)))
+                return after(self.call(f, values[:count], tuple(zip(names, values[count:], strict=True))))
 
             graph = self.graph
             return self.attempt(lambda: [End(graph, call(), self.aliases.versions)])
 
-        code = ("whole", tuple(names), count)
+        code = ("whole", after.__name__, tuple(names), count)
         name = self._function_name(t.function)
         return self.specialised(
             code, name, templates, [None] * len(templates), walk, prepare=lambda r: generalised(r, FLOATS)
@@ -178,7 +178,17 @@ class Directional(Transforms):
         return outs
 
     def _structure(self, t: Template, nodes: dict[int, Node], at: int = 0) -> tuple[Value, int]:
-        """A value of the structure of `t` over nodes by the number of their leaf, None elsewhere; the next number."""
+        """A value of the structure of `t` over nodes by the number of their leaf, None elsewhere; the next number.
+
+        Those of the tags of what is spread have to be among them.
+        """
+        if is_spread(t):
+            _, *items = t.items
+            ends = [at + 1]
+            for i in items:
+                ends.append(ends[-1] + len(self.types(i)))
+            makes = [lambda i=i, k=k: self._structure(i, nodes, k)[0] for i, k in zip(items, ends, strict=False)]
+            return self._chosen(nodes[at], makes), ends[-1]
         if isinstance(t, Dyn):
             return (Leaf(nodes[at], t.py, t.zero_d) if at in nodes else NONE), at + 1
         if isinstance(t, Tree) and t.shape[0] in STRUCTURES:
@@ -198,21 +208,25 @@ class Directional(Transforms):
         return Record(t.shape[1], items) if kind == "record" else Mapping(t.shape[1], items)
 
     # ---- directions --------------------------------------------------------------------------------------------------
-    def _direction(self, t: Template, value: Value, primal, at: int, what: str, found: dict[int, Node]) -> int:
+    def _direction(
+        self, t: Template, value: Value, primal, at: int, what: str, found: dict[int, Node], unless: Node | None = None
+    ) -> int:
         """Note in `found` the leaves of a direction of a value of template `t`, whose leaves (or their shapes) are
         `primal`, by number."""
         count = len(self.types(t))
         if isinstance(value, Static) and value.value is None:
             return at + count
+        if is_spread(t):
+            return self._direction_of_several(t, value, primal, at, what, found, unless)
         if isinstance(t, Tree) and t.shape[0] in STRUCTURES:
             items = self._parts(t, value)
             if items is None:
                 self.error(f"{what} is {self.template(value)} where the value is {t}", "give it the same structure")
             for i, v in zip(t.items, items, strict=True):
-                at = self._direction(i, v, primal, at, what, found)
+                at = self._direction(i, v, primal, at, what, found, unless)
             return at
         if isinstance(t, Dyn) and is_float(t.type):
-            found[at] = self._direction_leaf(t, value, primal[at], what)
+            found[at] = self._direction_leaf(t, value, primal[at], what, unless)
             return at + 1
         if isinstance(t, Union):
             self.error(f"{what} is {t}: its structure is known at run time only", "differentiate in each case apart")
@@ -232,7 +246,7 @@ class Directional(Transforms):
         fits = isinstance(value, (Sequence, Record)) and len(value.items) == len(t.items)
         return value.items if fits else None
 
-    def _direction_leaf(self, t: Dyn, value: Value, primal: Node | tuple | None, what: str) -> Node:
+    def _direction_leaf(self, t: Dyn, value: Value, primal: Node | tuple | None, what: str, unless=None) -> Node:
         wrong = not isinstance(value, Leaf) or isinstance(value.type, Array) != isinstance(t.type, Array)
         if not wrong and isinstance(t.type, Array):
             wrong = value.type.rank != t.type.rank or value.type.dtype != t.type.dtype
@@ -251,7 +265,10 @@ class Directional(Transforms):
         for axis, (a, b) in enumerate(zip(value.type.shape, t.type.shape, strict=True)):
             if a is None or b is None:
                 m, n = (self._size(x, axis) for x in (value.node, primal))
-                self.guard("ValueError", f"{what} has another shape than the value", self.emit(elementwise.eq, m, n))
+                same = self.emit(elementwise.eq, m, n)
+                if unless is not None:
+                    same = self.emit(elementwise.bit_or, unless, same)
+                self.guard("ValueError", f"{what} has another shape than the value", same)
         return value.node
 
     def _size(self, x, axis: int) -> Node:
@@ -276,8 +293,9 @@ class Directional(Transforms):
         type_ = Tuple((*site.results, *(site.results[k] for k in floats)))
         node = self.append(control.jvp, [*site.flat, *(found[k] for k in wrt)], (site.spec.graph,), type_, wrt=wrt)
         outs = self._outputs(site, node)
-        value = self.rebuild(site.spec.result, iter(outs))
+        value = self._gathered(self.rebuild(site.spec.result, iter(outs)))
         dots = dict(zip(floats, outs[len(site.results) :], strict=True))
+        dots |= {k: outs[k] for k in tags_of(site.out, self.types)}
         tangent, _ = self._structure(site.out, dots)
         if t.has_aux:
             return Sequence((value.items[0], tangent, value.items[1]))
@@ -295,6 +313,7 @@ class Directional(Transforms):
         chosen = t.argnums if isinstance(t.argnums, tuple) else (t.argnums,)
         places = [self._place(t.function, a, len(args), names) for a in chosen]
         site = self._site(t, args, keywords)
+        self._one_shape(site.spec.result, "the function to be differentiated")
         for place in places:
             what = self._parameter_name(t.function, place, names)
             self._differentiable(site.templates[1 + place], what, t.holomorphic)

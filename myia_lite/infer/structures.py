@@ -81,6 +81,8 @@ class Tree(Template):
             return f"function {rest[0].name}"
         if kind == "at point":
             return rest[0].name
+        if kind == "spread":
+            return " or ".join(map(str, self.items[1:]))
         if kind == "complex":
             re = self.items[0]
             name = "complex" if re.py else {"f32": "complex64", "f64": "complex128"}[re.type.dtype]

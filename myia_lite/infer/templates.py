@@ -32,6 +32,7 @@ from .values import (
     Ruled,
     Sequence,
     Slice,
+    Spread,
     Static,
     Transformed,
     Value,
@@ -136,6 +137,8 @@ def parts(value: Value) -> tuple[tuple, tuple[Value, ...]]:
         return ("ruled", value.site, tuple(value.rules)), (value.function, *rules)
     if isinstance(value, Itself):
         return ("itself", value.site), ()
+    if isinstance(value, Spread):
+        return ("spread", len(value.items)), value.items
     if isinstance(value, Slice):
         return ("slice",), (value.start, value.stop, value.step)
     if isinstance(value, Range):
@@ -183,6 +186,8 @@ def remake(shape: tuple, items: tuple[Value, ...]) -> Value:
             return out
         case "itself":
             return Itself(rest[0])
+        case "spread":
+            return Spread(items)
         case "slice":
             return Slice(*items)
         case "range":

@@ -152,7 +152,7 @@ class Point:
 @dataclass(frozen=True, slots=True, eq=False)
 class AtPoint(Value):
     """Such a function.  `items`: the record of its forward pass, then the sizes of `wrt` and of `seeds` that the types
-    do not tell.
+    do not tell, then which of several shapes parts of the result have.
     """
 
     point: Point
@@ -219,6 +219,15 @@ class Outcome(Value):
     items: tuple[Value, ...]
     node: Node | None = None
     alternatives: Any = None  # tag -> template of its fields, where the tag is known at run time only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread(Value):
+    """A value of several shapes, taken apart to be differentiated: the number of the one that it has, and a value of
+    each, of which the others are of no matter.
+    """
+
+    items: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
