@@ -194,6 +194,23 @@ def test_no_arguments_to_differentiate_by():
     assert linearize(lambda n: n * 2.5, 3)[1](None) == 0.0
 
 
+@BACKENDS
+def test_writes_to_parts_of_run_time_size(backend):
+    """A zero gathered at so many indexes has as many elements as there are indexes, not as many as the source."""
+
+    @myia(backend=backend)
+    def f(x, k):
+        a = x * 2
+        a[:, ::k] = x[1, 1]
+        a[..., ::k][:1] *= x[0, 0]
+        return a
+
+    x, dot = np.arange(1.0, 7.0).reshape(2, 3), np.array([[1.0, -1.0, 2.0], [3.0, 0.5, 4.0]])
+    assert_same(linearize(f, x, -2)[1](dot, None), jvp(f, (x, -2), (dot, None))[1])
+    (x_bar, _) = vjp(f, x, -2)[1](dot)
+    assert_same(np.sum(x_bar * dot), np.sum(dot * jvp(f, (x, -2), (dot, None))[1]))
+
+
 # ---- as values -------------------------------------------------------------------------------------------------------
 class Step(NamedTuple):
     value: float

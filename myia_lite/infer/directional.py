@@ -121,7 +121,7 @@ class Directional(Several):
         for s in templates:
             starts.append(at)
             at += len(self.types(s))
-        spec = self._whole(t, templates, names, len(args), self._spread)
+        spec = self._whole(t, templates, names, len(args))
         self.use(flat)
         if spec.result is None:
             raise Diverged(self.append(control.call, flat, (spec.graph,), self.result_type(spec)))
@@ -130,18 +130,18 @@ class Directional(Several):
             self.error(f"the function to be differentiated returns {out}", "return a float, or floats in a structure")
         return Site(spec, templates, flat, starts, self.types(spec.result), out)
 
-    def _whole(self, t, templates, names, count, after=lambda value: value) -> Specialisation:
-        """The call of the function as a closed graph that returns `after(result)`, without known floats."""
+    def _whole(self, t, templates, names, count) -> Specialisation:
+        """The call of the function as a closed graph, whose result is spread and has no known floats."""
 
         def walk(inside):
             def call():
                 f, *values = inside
-                return after(self.call(f, values[:count], tuple(zip(names, values[count:], strict=True))))
+                return self._spread(self.call(f, values[:count], tuple(zip(names, values[count:], strict=True))))
 
             graph = self.graph
             return self.attempt(lambda: [End(graph, call(), self.aliases.versions)])
 
-        code = ("whole", after.__name__, tuple(names), count)
+        code = ("whole", tuple(names), count)
         name = self._function_name(t.function)
         return self.specialised(
             code, name, templates, [None] * len(templates), walk, prepare=lambda r: generalised(r, FLOATS)

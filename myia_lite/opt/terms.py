@@ -117,17 +117,41 @@ def dtype(n: Node) -> str:
     return n.type.dtype
 
 
-def as_type(number, t, like=()) -> Node | None:
-    """The number as a value of type `t`; sizes that are not known are those of a node in `like`."""
+def as_type(number, t, op, args, attrs) -> Node | None:
+    """The number as a value of type `t`, that of `op[attrs](args)`; None where its sizes are not at hand."""
     if t.__class__ is Scalar:
         return _constant(number, t.dtype)
     if t.__class__ is not Array:
         return None
-    for x in like:
-        if x.type.__class__ is Array and compatible(x.type, Array(x.type.dtype, t.shape)):
-            sizes, dyn = dims(x)
-            return broadcast(_constant(number, t.dtype), *dyn, shape=sizes, axes=())
-    return broadcast(_constant(number, t.dtype), shape=t.shape, axes=()) if None not in t.shape else None
+    sizes = (t.shape, []) if None not in t.shape else _sizes(op, args, attrs)
+    return None if sizes is None else broadcast(_constant(number, t.dtype), *sizes[1], shape=sizes[0], axes=())
+
+
+def zeros(x: Node) -> Node:
+    """The structural zero of the type and size of `x`."""
+    if x.type.__class__ is Scalar:
+        return _constant(ZERO, x.type.dtype)
+    sizes, dyn = dims(x)
+    return broadcast(_constant(ZERO, x.type.dtype), *dyn, shape=sizes, axes=())
+
+
+def _sizes(op, args, attrs) -> tuple[tuple, list] | None:
+    """The shape attribute and the dynamic dims of an array `op[attrs](args)`, as far as its operands tell them."""
+    if op.elementwise or op.in_place:
+        x = next((a for a in args if a.type.__class__ is Array), None)
+        return None if x is None else dims(x)
+    if "shape" in attrs:
+        unknown = sum(d is None for d in attrs["shape"])
+        return tuple(attrs["shape"]), list(args[len(args) - unknown :])
+    if op.name == "transpose":
+        return dims(args[0], attrs["perm"])
+    if op.name.startswith("reduce_"):
+        return dims(args[0], [k for k in range(args[0].type.rank) if k not in attrs["axes"]])
+    if op.name == "gather":
+        x, *idx = args
+        (front, more), (back, rest) = dims(idx[0]), dims(x, range(len(idx), x.type.rank))
+        return front + back, more + rest
+    return None
 
 
 class Zero:
@@ -151,7 +175,7 @@ def typed(result, op, args, attrs) -> Node | None:
         return None
     t = op.type_rule([a.type for a in args], attrs, ())
     if not isinstance(result, Node):
-        return as_type(result, t, args)
+        return as_type(result, t, op, args, attrs)
     return result if compatible(result.type, t) or isinstance(t, Tuple) and result.type == t else None
 
 

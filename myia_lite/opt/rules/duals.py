@@ -18,7 +18,7 @@ from ...ops.control import get, jvp, loop, recur, switch
 from ...ops.control import tuple_ as tuple_of
 from ...ops.elementwise import add
 from ..rule import ControlRule, Rule
-from ..terms import ZERO, as_type, made_by, structural_zero
+from ..terms import made_by, structural_zero, zeros
 from ..walk import BRANCH, LOOP, goes_round
 
 dual = Primitive("dual", lambda types, attrs, graphs: types[0], "dual(x, x_dot): x, whose tangent is known")
@@ -64,7 +64,7 @@ def _jvp(walk, n, args):
     given = dict(zip(wrt, dots, strict=True))
     for k, x in enumerate(xs):
         if is_float(x.type):
-            xs[k] = dual(x, given[k] if k in given else as_type(ZERO, x.type, [x]))
+            xs[k] = dual(x, given[k] if k in given else zeros(x))
     walk.duals += 1
     y = walk.splice(g, xs)
     r = with_tangents(y) if y.type is not Never else y
@@ -148,11 +148,8 @@ def shares(x: Apply, dots):
     if op.linear:
         first = [k for k in op.linear if k is not ...]
         joint = {*first, *(range(first[-1], len(x.args)) if op.linear[-1] is ... else ())}
-        zeros = [
-            as_type(ZERO, a.type, [a]) if d is None and k in joint else d
-            for k, (a, d) in enumerate(zip(x.args, dots, strict=True))
-        ]
-        return current().emit(op, *[zeros[k] if k in joint else a for k, a in enumerate(x.args)], **x.attrs)
+        full = [zeros(a) if d is None and k in joint else d for k, (a, d) in enumerate(zip(x.args, dots, strict=True))]
+        return current().emit(op, *[full[k] if k in joint else a for k, a in enumerate(x.args)], **x.attrs)
     return op.jvp(dots, x, *x.args, **x.attrs)
 
 
@@ -168,7 +165,7 @@ def _of(op: Primitive):
             dots = [tangent(a) if is_float(a.type) else None for a in x.args]
             dots = [None if d is None or structural_zero(d) else d for d in dots]
             d = shares(x, dots) if any(d is not None for d in dots) else None
-            known[x] = as_type(ZERO, x.type, [x]) if d is None else d
+            known[x] = zeros(x) if d is None else d
         return known[x]
 
     return Rule(f"tangent({op.name}(x)) == its derivative, times tangent(x)", tangent, function)
@@ -177,7 +174,7 @@ def _of(op: Primitive):
 def _no_seed(args, attrs, op):
     (x,) = args
     constant = isinstance(x, Constant) or isinstance(x, Apply) and x.op.zero_derivative
-    return as_type(ZERO, x.type, [x]) if constant else None
+    return zeros(x) if constant else None
 
 
 def _undefined(args, attrs, op):
