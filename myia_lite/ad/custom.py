@@ -6,14 +6,11 @@ transpose, which reverse mode makes.  Whether a rule is so is read off its graph
 
 from __future__ import annotations
 
-from ..ir import Apply, Array, Constant, Graph, MyiaTypeError, Never, Node, Tuple, current, is_float
+from ..ir import Apply, Array, Constant, Graph, MyiaTypeError, Node, Tuple, current, is_float
 from ..ops.arrays import filled
 from ..ops.control import call, custom, get, grad
+from .linearity import Linearity
 from .tangent import Path, element_types, elements
-
-ZERO, FIXED, LINEAR, OTHER = range(4)  # of a value: zero; no function of the inputs; linear in them; anything else
-ADDITIVE = frozenset({"add", "sub", "neg"})
-CARRIERS = frozenset({"tuple", "get", "switch", "case", "loop", "recur", "call"})
 
 
 class Custom:
@@ -150,154 +147,6 @@ def without_rule(n: Apply) -> MyiaTypeError:
 
 def zeros_like(x: Node) -> Node:
     return filled(0.0, x) if isinstance(x.type, Array) else Constant(0.0, x.type)
-
-
-class Linearity:
-    """What each value of a graph is as a function of some of its parameters; a tuple by its parts."""
-
-    def __init__(self):
-        self.of: dict[Node, object] = {}
-        self.culprit: dict[Node, Node] = {}  # a value that is not linear -> where it ceased to be
-        self.calls: dict[tuple, object] = {}
-        self.changed = False
-
-    def result(self, g: Graph, inputs: set[Node], first: int) -> Node | None:
-        """None if all results from number `first` on are linear, else the node that is not."""
-        while True:
-            self.changed = False
-            for p in g.params:
-                self.of[p] = LINEAR if p in inputs else FIXED
-            self.graph(g)
-            if not self.changed:
-                break
-        parts = self.value(g.result)
-        parts = parts[first:] if isinstance(parts, tuple) else (parts,)
-        if all(one(p) in (ZERO, LINEAR) for p in parts):
-            return None
-        return next(iter(self.culprit.values()), g.result)
-
-    def value(self, n: Node):
-        if isinstance(n, Constant):
-            number = n.value if not hasattr(n.value, "any") else n.value.any()
-            return ZERO if is_float(n.type) and number == 0 else FIXED
-        return self.of.get(n, ZERO)
-
-    def note(self, n: Node, kind) -> None:
-        kind = joined(self.of[n], kind) if n in self.of else kind
-        if self.of.get(n) != kind:
-            self.of[n] = kind
-            self.changed = True
-
-    def graph(self, g: Graph) -> None:
-        for n in g.nodes:
-            kind = self.node(n)
-            if n.op.name not in CARRIERS and one(kind) == OTHER and all(one(self.value(a)) != OTHER for a in n.args):
-                self.culprit.setdefault(n, n)
-            self.note(n, kind)
-
-    def node(self, n: Apply):
-        kinds = [self.value(a) for a in n.args]
-        op = n.op.name
-        if op == "tuple":
-            return tuple(kinds)
-        if op == "get":
-            return kinds[0][n.attrs["index"]] if isinstance(kinds[0], tuple) else kinds[0]
-        if op in ("switch", "case", "loop", "recur", "call"):
-            return self.control(n, kinds)
-        flat = [one(k) for k in kinds]
-        if all(k in (ZERO, FIXED) for k in flat):
-            return self.zero_or_fixed(n, flat)
-        if n.op.zero_derivative is not None:
-            return FIXED if all(k in (ZERO, FIXED) for k in flat) or op == "dim" else OTHER
-        if OTHER in flat:
-            return OTHER
-        if op in ADDITIVE:
-            return LINEAR if FIXED not in flat else OTHER
-        if op in ("mul", "matmul"):
-            return ZERO if ZERO in flat else LINEAR if flat.count(LINEAR) == 1 else OTHER
-        if op == "div":
-            return LINEAR if flat[1] in (FIXED, ZERO) else OTHER
-        if op == "recurrence":
-            return LINEAR if flat[0] != LINEAR and flat[1] != FIXED else OTHER
-        if op == "select":
-            return LINEAR if flat[0] == FIXED and FIXED not in flat[1:] else OTHER
-        if op == "cast":
-            return LINEAR if is_float(n.type) else OTHER
-        if op in ("make", "stack_push", "stack_pop"):
-            return LINEAR if FIXED not in flat else OTHER
-        if n.op.linear is not None:
-            of_values = [k for j, k in enumerate(flat) if n.op.is_linear_in(j)]
-            others = [k for j, k in enumerate(flat) if not n.op.is_linear_in(j)]
-            return LINEAR if FIXED not in of_values and LINEAR not in others else OTHER
-        return OTHER
-
-    def zero_or_fixed(self, n: Apply, flat):
-        """A zero stays one through what is linear."""
-        values = flat if n.op.linear is None else flat[:1]
-        linear = n.op.name in ("add", "sub", "neg", "broadcast", "reshape", "transpose", "cast")
-        return ZERO if linear and values and all(k == ZERO for k in values) else FIXED
-
-    def control(self, n: Apply, kinds):
-        op = n.op.name
-        if op == "recur":
-            for p, k in zip(n.graphs[0].params, kinds, strict=True):
-                self.note(p, k)
-            return ZERO
-        if op == "call":
-            (g,) = n.graphs
-            key = g, tuple(kinds)
-            if key not in self.calls:
-                self.calls[key] = ZERO
-                inner = Linearity()
-                inner.calls = self.calls
-                while True:
-                    inner.changed = False
-                    inner.of.update(zip(g.params, kinds, strict=True))
-                    inner.graph(g)
-                    self.calls[key] = inner.value(g.result)
-                    if not inner.changed:
-                        break
-                self.culprit.update(inner.culprit)
-            return self.calls[key]
-        if op == "loop":
-            for p, k in zip(n.graphs[0].params, kinds, strict=True):
-                self.note(p, k)
-        elif one(kinds[0]) not in (ZERO, FIXED):
-            return OTHER
-        elif op == "case":
-            for h in n.graphs:
-                for p in h.params:
-                    self.note(p, FIXED)
-        out = None
-        for h in n.graphs:
-            self.graph(h)
-            if h.result.type is Never or isinstance(h.result, Apply) and h.result.op.name == "recur":
-                continue
-            kind = self.value(h.result)
-            out = kind if out is None else joined(out, kind)
-        return ZERO if out is None else out
-
-
-def one(kind) -> int:
-    """The kind of a whole value: of a tuple with parts of several kinds, `OTHER`."""
-    if not isinstance(kind, tuple):
-        return kind
-    out = ZERO
-    for k in kind:
-        out = joined(out, one(k))
-    return out
-
-
-def joined(a, b):
-    """The kind of a value that is one of two."""
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return tuple(map(joined, a, b))
-    if isinstance(a, tuple) or isinstance(b, tuple):
-        whole, parts = (b, a) if isinstance(a, tuple) else (a, b)
-        return tuple(joined(whole, p) for p in parts)
-    if a == b or b == ZERO:
-        return a
-    return b if a == ZERO else OTHER
 
 
 def settle(n: Apply) -> None:
