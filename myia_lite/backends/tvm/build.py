@@ -1,0 +1,198 @@
+"""From an entry graph to an executable of TVM's virtual machine.
+
+Each closed graph is a host function (`lower.py`); nests for the device are cut out of them by TVM's own pass and become
+kernels.  The one function of the virtual machine hands its memory pool and the arguments on.  TVM's own pipelines are
+not used: they simplify what must not be simplified, copy expressions until they explode, and take time exponential in
+the depth of integer arithmetic to find its ranges.  What is emitted here needs no more than what this file runs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relax, tirx
+from tvm.ir import PrimType, StringImm
+from tvm.relax import vm_build
+from tvm.tirx import op
+from tvm.tirx import stmt as S
+from tvm.tirx import transform
+
+from ...ir import Array, Graph, Never, Tuple
+from ..llvm.ownership import CallGraph
+from .code import ANY_KIND, ANY_VALUE, DTYPES, FLOAT, HANDLE, INT, Code, Memory, const, field, offset, pointer, sequence
+from .heap import HEADER, Heap, from_bits, packed
+from .layout import OBJECT, parts
+from .lower import ERROR, RECURSION_ERROR, STACK_LIMIT, STACK_ROOM, Lowering, Shared, address_in
+
+PIPELINE = "myia"
+
+
+def results_of(graph: Graph) -> tuple:
+    t = graph.result_type
+    return () if t is Never else t.elems if isinstance(t, Tuple) else (t,)
+
+
+@dataclass
+class Build:
+    """What came out: the executable, the constants it wants, its errors, and for a device its kernels' source."""
+
+    executable: Any
+    constants: list
+    errors: list
+    recursive: bool
+    registers: int  # of a call that does not recurse
+    launches: int  # nests that were meant to be kernels
+    source: str
+
+
+def build(graph: Graph, target: tvm.target.Target) -> Build:
+    device = target.kind.name not in ("llvm", "c")
+    calls = CallGraph(graph)
+    shared = Shared(calls.graphs, device)
+    functions, window = {}, 0
+    for g in calls.graphs:
+        lowering = Lowering(g, calls, shared)
+        functions[shared.symbols[g]] = lowering.run(owned_results=g is graph)
+        window += lowering.heap.registers
+    functions["myia_main"] = _main(graph, shared)
+    if PIPELINE not in tirx.compilation_pipeline.PIPELINE_MAP:
+        tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
+    builder = relax.ExecBuilder()
+    arguments = 3 + len(graph.params)
+    with builder.function("main", num_inputs=arguments):
+        registers = [builder.r(k) for k in range(arguments)]
+        builder.emit_call("myia_main", [builder.vm_state(), *registers], builder.r(arguments))
+        builder.emit_ret(builder.r(arguments))
+    module = tvm.IRModule(functions)
+    executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
+    source = device_source(executable.mod) if device else ""
+    out = Build(
+        executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, shared.launches, source
+    )
+    if device:
+        check_kernels(out)
+    return out
+
+
+def modules(m):
+    yield m
+    for k in m.imports:
+        yield from modules(k)
+
+
+def device_source(module) -> str:
+    """The source of all kernels."""
+    return "".join(m.inspect_source() for m in modules(module) if m.kind not in ("llvm", "relax.VMExecutable"))
+
+
+def kernels_in(source: str) -> list[str]:
+    return re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\([^;{]*\) \{", source)
+
+
+def check_kernels(out: Build) -> None:
+    """Each nest became a kernel; TVM says nothing where one did not."""
+    found = len(kernels_in(out.source))
+    if found < out.launches:
+        raise RuntimeError(f"{out.launches - found} of {out.launches} kernels were compiled for the host")
+
+
+# ---- the function that the virtual machine calls ---------------------------------------------------------------------
+def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
+    """main(machine, registers, constants, state, leaves…) -> an array of the results' leaves, as a packed function."""
+    code = Code()
+    self_, args, count, result = (
+        tirx.Var(n, t) for n, t in (("self", HANDLE), ("args", HANDLE), ("count", "int32"), ("result", HANDLE))
+    )
+
+    def given(k, dtype):
+        return code.let(field(args, k, ANY_VALUE, dtype))
+
+    def items(k):
+        return code.let(field(offset(given(k, HANDLE), HEADER), 0, 1, HANDLE))
+
+    machine, regs, constants = given(0, HANDLE), items(1), items(2)
+    state = code.let(field(offset(given(3, HANDLE), HEADER), 0, 1, pointer("i64")))
+    heap = Heap(code, machine, regs, constants, shared)
+    numbers = []
+    for k, p in enumerate(graph.params, 4):
+        if isinstance(p.type, Array):
+            heap.call(heap.register(), "vm.builtin.copy", op.anylist_getitem(args, tirx.const(k, "int32")))
+            shape = code.let(field(offset(given(k, HANDLE), HEADER), 0, 2, pointer("i64")))
+            sizes = Memory(code, shape, "i64")
+            numbers += [sizes.load(j) for j, d in enumerate(p.type.shape) if d is None]
+        elif p.type.dtype in ("f32", "f64"):
+            value = given(k, "float64")
+            numbers.append(code.let(tirx.Cast("float32", value)) if p.type.dtype == "f32" else value)
+        else:
+            numbers.append(code.let(from_bits(given(k, "int64"), p.type.dtype)))
+    kinds = parts(graph.result_type)
+    out = code.local("int64", max(len(kinds), 1))
+    memory = Memory(code, state, "i64")
+    memory.store(tirx.Sub(address_in(out), memory.load(STACK_ROOM)), STACK_LIMIT)
+    failed = tirx.call_extern(
+        "int32", shared.symbols[graph], machine, regs, constants, state, tirx.address_of(out[0]), *numbers
+    )
+    with code.when(tirx.NE(code.let(failed), tirx.const(0, "int32"))):
+        number = memory.load(ERROR)
+        texts = ["RecursionError: maximum recursion depth exceeded"]
+        for attrs, _, _ in shared.errors:
+            kind, message = attrs["exception"], attrs["message"]
+            texts.append(f"{kind if isinstance(kind, str) else kind.__name__}: {message or ''}")
+        for k, text in enumerate(texts, RECURSION_ERROR):
+            with code.when(tirx.EQ(number, const(k))):
+                code.emit(S.AssertStmt(const(False, "bool"), StringImm("RuntimeError"), [StringImm(text)]))
+        code.do(op.call_intrin("handle", "tirx.tvm_throw_last_error"))
+    leaves, objects = [], []
+    for k, kind in enumerate(kinds):
+        if kind == OBJECT:
+            objects.append(heap.register())
+            leaves.append(heap.item(objects[-1]))
+        else:
+            value = from_bits(code.let(tirx.BufferLoad(out, [const(k)])), kind)
+            leaves.append(code.let(packed(code.let(value), kind)))
+    r = heap.register()
+    heap.call(r, "ffi.Array", *leaves)
+    for o in objects:
+        heap.reset(o)
+    kind = code.let(field(regs, r, ANY_KIND, "int32"))
+    code.do(tirx.tvm_struct_set(result, 0, ANY_KIND, kind))
+    code.do(tirx.tvm_struct_set(result, 0, 14, tirx.const(0, "int32")))
+    code.do(tirx.tvm_struct_set(result, 0, ANY_VALUE, heap.words.load(2 * r + 1)))
+    for k in (0, 1):
+        heap.words.store(const(0), 2 * r + k)
+    code.emit(S.Return(tirx.const(0, "int32")))
+    return tirx.PrimFunc(
+        [self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")
+    ).with_attr({"global_symbol": "__tvm_ffi_myia_main", "myia.packed": True})
+
+
+# ---- passes ----------------------------------------------------------------------------------------------------------
+def _host(f):
+    """A function of the host, as the code generator wants it."""
+    body = f.body
+    for key, value in (("device_type", 1), ("device_id", 0)):
+        body = S.AttrStmt(StringImm("default"), key, tirx.const(value, "int32"), body)
+    host = f.attrs["target"].host or f.attrs["target"]
+    return f.with_body(body).with_attr({"target": host, "calling_conv": 1 if f.attrs.get("myia.packed") else 0})
+
+
+def _pipeline():
+    @tvm.transform.module_pass(opt_level=0)
+    def lower(module, context):
+        module = transform.SplitHostDevice()(transform.AnnotateEntryFunc()(module))
+        out = {}
+        for name, f in module.functions.items():
+            launched = f.attrs.get("calling_conv", 0) == 2
+            out[name] = f if launched else _host(f)
+        return tvm.IRModule(out, attrs=module.attrs)
+
+    def nothing():
+        return lambda module: module
+
+    return lower, transform.LowerTVMBuiltin, nothing
+
+
+__all__ = ["DTYPES", "FLOAT", "INT", "Build", "build", "results_of"]
