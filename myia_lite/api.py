@@ -20,7 +20,7 @@ import numpy as np
 
 from . import backends, cache
 from .adapter import adapter, unchanged
-from .backends import expect_backend, get_backend
+from .backends import expect_backend, get_backend, with_target
 from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
 from .infer.abstract import Record
@@ -430,6 +430,7 @@ def myia(
     error_model: str = "python",
     optimize: Strategy | None = None,
     static_shapes: bool = False,
+    target=None,
 ):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
@@ -442,7 +443,8 @@ def myia(
     where `a` is C-contiguous and shares no memory with an argument.  After an error `a` may hold anything.  A parameter
     of f named `out` is an argument as any other.
 
-    backend: "llvm" (native code) or "interp" (the slow reference).
+    backend: "llvm" (native code), "interp" (the slow reference), or "tvm" (through TVM: pip install myia-lite[tvm]).
+    target: of "tvm", what to compile for: "llvm" (the default), "cuda", or a target of TVM's.
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
@@ -469,6 +471,7 @@ def myia(
     >>> myia(lambda x: x * 2.0)(np.arange(3.0), out=a) is a, a
     (True, array([0., 2., 4.]))
     """
+    backend = with_target(backend, target)
     options: dict = {"backend": backend, "error_model": error_model, "optimize": optimize}
     options["static_shapes"] = static_shapes
     if function is None:

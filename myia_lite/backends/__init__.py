@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import json
 import linecache
 import re
 from collections.abc import Callable
@@ -71,16 +72,43 @@ class Kept(Protocol):
 
 
 kept: Kept | None = None  # the front door sets it
-BACKENDS = {"interp": "the reference: slow, obviously right", "llvm": "native code for the CPU"}
+BACKENDS = {
+    "interp": "the reference: slow, obviously right",
+    "llvm": "native code for the CPU",
+    "tvm": "through TVM, for GPUs",
+}
 
 
 def expect_backend(name: str) -> None:
     """Raises MyiaValueError where there is no back end of that name."""
-    if name not in BACKENDS:
+    if name.partition(":")[0] not in BACKENDS:
         raise MyiaValueError(f"there is no backend {name!r}", remedy=f"one of {', '.join(map(repr, BACKENDS))}")
 
 
 def get_backend(name: str) -> Backend:
-    """The back end of that name, loaded on first use."""
+    """The back end of that name, loaded on first use; "tvm:cuda" is one that compiles for the target "cuda"."""
     expect_backend(name)
-    return importlib.import_module(f"{__name__}.{name}")
+    name, _, target = name.partition(":")
+    module = importlib.import_module(f"{__name__}.{name}")
+    return module.at(target) if target else module
+
+
+def with_target(name: str, target) -> str:
+    """The name of a back end that compiles for a target: a string, or TVM's object.
+
+    Raises MyiaValueError where the back end has no targets.
+    """
+    if target is None:
+        return name
+    if name != "tvm":
+        raise MyiaValueError(f"the backend {name!r} has no targets", remedy="target=… goes with backend='tvm'")
+    return f"{name}:{target if isinstance(target, str) else json.dumps(_plain(target.export()))}"
+
+
+def _plain(x):
+    """TVM's containers as Python's."""
+    if hasattr(x, "items"):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)) or type(x).__name__ == "Array":
+        return [_plain(v) for v in x]
+    return x if isinstance(x, (bool, int, float)) else str(x)

@@ -7,6 +7,8 @@ constant stack; what fails frees what it held.  TVM is imported when this back e
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ...ir import Graph, MyiaValueError
 
 VERSION = "0.27.0.post1"
@@ -20,14 +22,29 @@ def compile(graph: Graph, target="llvm", **options):
     return Program(graph, target, **options)
 
 
+class At:
+    """This back end, for one target."""
+
+    def __init__(self, target: str):
+        self.target = target
+
+    def compile(self, graph: Graph, **options):
+        return compile(graph, self.target, **options)
+
+
+@lru_cache
+def at(target: str) -> At:
+    return At(target)
+
+
 def required() -> None:
     """Raise where TVM is missing."""
     try:
-        import tvm  # noqa: F401
+        import tvm
     except ImportError as error:
         raise MyiaValueError(
             f"the backend 'tvm' needs apache-tvm ({error})", remedy=f"pip install 'apache-tvm=={VERSION}'"
         ) from None
 
 
-__all__ = ["VERSION", "compile", "required"]
+__all__ = ["VERSION", "At", "at", "compile", "required"]

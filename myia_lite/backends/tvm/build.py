@@ -16,9 +16,8 @@ import tvm
 from tvm import relax, tirx
 from tvm.ir import PrimType, StringImm
 from tvm.relax import vm_build
-from tvm.tirx import op
+from tvm.tirx import op, transform
 from tvm.tirx import stmt as S
-from tvm.tirx import transform
 
 from ...ir import Array, Graph, Never, Tuple
 from ..llvm.ownership import CallGraph
@@ -33,6 +32,11 @@ PIPELINE = "myia"
 def results_of(graph: Graph) -> tuple:
     t = graph.result_type
     return () if t is Never else t.elems if isinstance(t, Tuple) else (t,)
+
+
+def leaves_of(t) -> int:
+    """How many arguments of `main` a parameter is."""
+    return 1 if isinstance(t, Array) else len(parts(t))
 
 
 @dataclass
@@ -61,7 +65,7 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
     if PIPELINE not in tirx.compilation_pipeline.PIPELINE_MAP:
         tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
     builder = relax.ExecBuilder()
-    arguments = 3 + len(graph.params)
+    arguments = 3 + sum(leaves_of(p.type) for p in graph.params)
     with builder.function("main", num_inputs=arguments):
         registers = [builder.r(k) for k in range(arguments)]
         builder.emit_call("myia_main", [builder.vm_state(), *registers], builder.r(arguments))
@@ -69,9 +73,7 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
     module = tvm.IRModule(functions)
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
     source = device_source(executable.mod) if device else ""
-    out = Build(
-        executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, shared.launches, source
-    )
+    out = Build(executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, shared.launches, source)
     if device:
         check_kernels(out)
     return out
@@ -116,18 +118,24 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
     machine, regs, constants = given(0, HANDLE), items(1), items(2)
     state = code.let(field(offset(given(3, HANDLE), HEADER), 0, 1, pointer("i64")))
     heap = Heap(code, machine, regs, constants, shared)
-    numbers = []
-    for k, p in enumerate(graph.params, 4):
+    numbers, k = [], 4
+    for p in graph.params:
         if isinstance(p.type, Array):
             heap.call(heap.register(), "vm.builtin.copy", op.anylist_getitem(args, tirx.const(k, "int32")))
             shape = code.let(field(offset(given(k, HANDLE), HEADER), 0, 2, pointer("i64")))
             sizes = Memory(code, shape, "i64")
             numbers += [sizes.load(j) for j, d in enumerate(p.type.shape) if d is None]
-        elif p.type.dtype in ("f32", "f64"):
-            value = given(k, "float64")
-            numbers.append(code.let(tirx.Cast("float32", value)) if p.type.dtype == "f32" else value)
-        else:
-            numbers.append(code.let(from_bits(given(k, "int64"), p.type.dtype)))
+            k += 1
+            continue
+        for kind in parts(p.type):
+            if kind == OBJECT:
+                heap.call(heap.register(), "vm.builtin.copy", op.anylist_getitem(args, tirx.const(k, "int32")))
+            elif kind in ("f32", "f64"):
+                value = given(k, "float64")
+                numbers.append(code.let(tirx.Cast("float32", value)) if kind == "f32" else value)
+            else:
+                numbers.append(code.let(from_bits(given(k, "int64"), kind)))
+            k += 1
     kinds = parts(graph.result_type)
     out = code.local("int64", max(len(kinds), 1))
     memory = Memory(code, state, "i64")
@@ -164,9 +172,9 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
     for k in (0, 1):
         heap.words.store(const(0), 2 * r + k)
     code.emit(S.Return(tirx.const(0, "int32")))
-    return tirx.PrimFunc(
-        [self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")
-    ).with_attr({"global_symbol": "__tvm_ffi_myia_main", "myia.packed": True})
+    return tirx.PrimFunc([self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")).with_attr(
+        {"global_symbol": "__tvm_ffi_myia_main", "myia.packed": True}
+    )
 
 
 # ---- passes ----------------------------------------------------------------------------------------------------------

@@ -114,7 +114,9 @@ def least(dtype):
 
 
 def neg_wrapping(dtype, x):
-    return either(tirx.EQ(x, least(dtype)), x, tirx.Sub(const(0, dtype), either(tirx.EQ(x, least(dtype)), const(0, dtype), x)))
+    return either(
+        tirx.EQ(x, least(dtype)), x, tirx.Sub(const(0, dtype), either(tirx.EQ(x, least(dtype)), const(0, dtype), x))
+    )
 
 
 def _int_divmod(code, dtype, x, y):
@@ -286,9 +288,7 @@ RULES = {
     "mod": _by_kind(lambda *a: _float_divmod(*a)[1], lambda *a: _int_divmod(*a)[1]),
     "maximum": _by_kind(_float_extremum(tirx.GT), _int_extremum(tirx.GT)),
     "minimum": _by_kind(_float_extremum(tirx.LT), _int_extremum(tirx.LT)),
-    "abs": _by_kind(
-        _float_abs, lambda code, dtype, x: either(tirx.LT(x, const(0, dtype)), neg_wrapping(dtype, x), x)
-    ),
+    "abs": _by_kind(_float_abs, lambda code, dtype, x: either(tirx.LT(x, const(0, dtype)), neg_wrapping(dtype, x), x)),
     "sign": _by_kind(
         _float_sign,
         lambda code, dtype, x: either(

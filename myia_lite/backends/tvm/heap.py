@@ -12,7 +12,7 @@ from tvm.ir import StringImm
 from tvm.tirx import op
 
 from ...ir import Array
-from .code import ANY_VALUE, DTYPES, HANDLE, MEMORY, Cell, Code, Memory, const, expr, field, offset, plus, pointer, product
+from .code import ANY_VALUE, DTYPES, HANDLE, Code, Memory, const, expr, field, offset, plus, pointer, product
 
 HEADER = 24  # bytes of an object before what it holds; the count of references comes first
 DATA, SIZE = 0, 1  # words of an array or list object behind its header
@@ -24,9 +24,7 @@ class Heap:
     def __init__(self, code: Code, machine, regs, constants, shared):
         self.code, self.machine, self.regs, self.constants, self.shared = code, machine, regs, constants, shared
         self.registers = 0
-        words = tirx.Var("words", pointer("i64"))
         self.words = Memory(code, code.let(op.call_intrin(pointer("i64"), "tirx.reinterpret", regs)), "i64")
-        del words
 
     def register(self) -> int:
         self.registers += 1
@@ -145,6 +143,3 @@ def from_bits(value, kind: str):
         return value
     value = tirx.reinterpret("float64", value)
     return tirx.Cast("float32", value) if kind == "f32" else value
-
-
-__all__ = ["MEMORY", "Cell", "Heap", "bits", "from_bits", "packed"]

@@ -1,8 +1,8 @@
 """Array primitives as loop nests: `lower(ctx, node)` is the value of an array node, a new array or a scalar.
 
-What `fusion.plan` inlines is computed element by element inside the nests of its consumers.  A nest runs over a space of
-elements that do not depend on each other: on the CPU a loop for each axis, on the device a grid with a thread for each
-element.  What is inside (the axes of a reduction, the steps of a scan) is a loop either way.
+What `fusion.plan` inlines is computed element by element inside the nests of its consumers.  A nest runs over a space
+of elements that do not depend on each other: on the CPU a loop for each axis, on the device a grid with a thread for
+each element.  What is inside (the axes of a reduction, the steps of a scan) is a loop either way.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from tvm import tirx
 from tvm.tirx import stmt as S
 
-from ...ir import Apply, Array, Constant, Node, Scalar, shape_of
+from ...ir import Apply, Array, Constant, Node, shape_of
 from ..llvm.fusion import unit_reshape
 from .code import Cell, Memory, const, expr, linear, plus, product, quotient, remainder, times
-from .elements import RULES as ELEMENT_RULES
 from .elements import element_of, is_nan
 from .layout import ArrayValue
 
@@ -145,7 +144,10 @@ class Kernel:
                 "mul",
                 {},
                 [a.type.dtype] * 2,
-                [self.at(a, [zero, i] if attrs["ta"] else [i, zero]), self.at(b, [j, zero] if attrs["tb"] else [zero, j])],
+                [
+                    self.at(a, [zero, i] if attrs["ta"] else [i, zero]),
+                    self.at(b, [j, zero] if attrs["tb"] else [zero, j]),
+                ],
             )
         raise AssertionError(f"{name} is not computed by elements")
 
@@ -279,7 +281,7 @@ def _concat(kernel, node):
     for d in all_dims:
         starts.append(total)
         total = plus(total, d[axis])
-    sizes = kernel.merged_of(all_dims) if hasattr(kernel, "merged_of") else list(all_dims[0])
+    sizes = list(all_dims[0])
     for d in all_dims[1:]:
         sizes = [m if isinstance(m, int) else n for m, n in zip(sizes, d, strict=True)]
     sizes[axis] = total if node.type.shape[axis] is None else node.type.shape[axis]
@@ -531,6 +533,71 @@ def _recurrence(kernel, node):
     return _scan(kernel, node, 0, reverse, kernel.merged([a, b]), step)
 
 
+def _argsort(kernel, node):
+    """Row by row, by merging runs that double in length, to and fro between the result and a second array."""
+    (x,), code, dtype = node.args, kernel.code, node.args[0].type.dtype
+    sizes = kernel.dims(x)
+    kernel.open(x)
+    out, other = (kernel.ctx.new_array(node.type, sizes) for _ in range(2))
+    places, n = (kernel.access(out), kernel.access(other)), expr(sizes[-1])
+    with kernel.space(sizes[:-1]) as row:
+        first = code.let(times_expr(linear(row, sizes[:-1]), n))
+
+        def element(position):
+            return kernel.at(x, [*row, position])
+
+        def before(i, j):
+            """Does element j belong before element i, which stands left of it?"""
+            with code.fresh():
+                a, b = element(i), element(j)
+            if dtype == "bool":
+                return tirx.And(a, tirx.Not(b))
+            less = tirx.LT(b, a)
+            return tirx.Or(less, tirx.And(is_nan(a), tirx.Not(is_nan(b)))) if dtype[0] == "f" else less
+
+        with code.counted(sizes[-1]) as k:
+            places[0].store(expr(k), code.let(tirx.Add(first, expr(k))))
+        width, swapped = Cell(code, "i64", const(1)), Cell(code, "bool", const(False, "bool"))
+
+        def merge(source, target):
+            start = Cell(code, "i64", const(0))
+            with code.loop(tirx.LT(start.peek(), n)):
+                low, w = start.get(), width.get()
+                middle = code.let(tirx.Min(tirx.Add(low, w), n))
+                high = code.let(tirx.Min(tirx.Add(middle, w), n))
+                left, right, to = Cell(code, "i64", low), Cell(code, "i64", middle), Cell(code, "i64", low)
+                with code.loop(tirx.LT(to.peek(), high)):
+                    i, j, k = left.get(), right.get(), to.get()
+                    from_right = Cell(code, "bool", tirx.GE(i, middle))
+                    with code.when(tirx.And(tirx.LT(i, middle), tirx.LT(j, high))):
+                        a = source.load(code.let(tirx.Add(first, i)))
+                        b = source.load(code.let(tirx.Add(first, j)))
+                        from_right.set(before(a, b))
+                    at = code.let(tirx.Add(first, k))
+
+                    def take(cell, position, at=at):
+                        target.store(source.load(code.let(tirx.Add(first, position))), at)
+                        cell.set(tirx.Add(position, const(1)))
+
+                    code.choose(from_right.get(), lambda j=j: take(right, j), lambda i=i: take(left, i))
+                    to.set(tirx.Add(k, const(1)))
+                start.set(high)
+
+        with code.loop(tirx.LT(width.peek(), n)):
+            code.choose(swapped.get(), lambda: merge(*places[::-1]), lambda: merge(*places))
+            swapped.set(tirx.Not(swapped.peek()))
+            width.set(tirx.Mul(width.peek(), const(2)))
+        with code.when(swapped.get()), code.counted(sizes[-1]) as k:
+            at = code.let(tirx.Add(first, expr(k)))
+            places[0].store(places[1].load(at), at)
+    kernel.ctx.heap.reset(other.register)
+    return out
+
+
+def times_expr(a, b):
+    return tirx.Mul(expr(a), expr(b))
+
+
 # ---- products --------------------------------------------------------------------------------------------------------
 def _matmul(kernel, node):
     a, b = node.args
@@ -589,8 +656,8 @@ RULES = {
     **{f"reduce_{k}": _reduction(k) for k in ("sum", "prod", "max", "min", "any", "all")},
     "argmax": _arg_extremum(tirx.GT),
     "argmin": _arg_extremum(tirx.LT),
+    "argsort": _argsort,
     "cumsum": _cumsum,
     "recurrence": _recurrence,
     "matmul": _matmul,
 }
-__all__ = ["ELEMENT_RULES", "RULES", "Kernel", "Scalar", "lower"]

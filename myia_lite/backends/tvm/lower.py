@@ -15,10 +15,10 @@ from tvm.ir import PrimType
 from tvm.tirx import op
 from tvm.tirx import stmt as S
 
-from ...ir import Apply, Array, Constant, Graph, Never, Node, Scalar, Sum, Tuple, Type
+from ...ir import Apply, Array, Constant, Graph, MyiaTypeError, Never, Node, Scalar, Tuple, Type
 from ..llvm.fusion import plan
 from ..llvm.layout import boxed
-from ..llvm.ownership import CallGraph, Ownership, leaves, tail
+from ..llvm.ownership import CallGraph, Ownership, tail
 from . import kernels
 from .code import DTYPES, HANDLE, Cell, Code, Memory, const, expr, pointer, sequence
 from .elements import LOWERED as ELEMENTS
@@ -257,9 +257,11 @@ class Lowering:
 
     # ---- the function
     def run(self, owned_results: bool) -> tirx.PrimFunc:
-        """f(machine, registers, constants, state, results, numbers among the arguments…) -> 0; the objects among the
-        arguments come in the first registers, those among the results go behind them, numbers into `results`.  With `owned_results` nobody else
-        holds the arrays among them."""
+        """f(machine, registers, constants, state, results, numbers among the arguments…) -> 0.
+
+        The objects among the arguments come in the first registers, those among the results go behind them; numbers go
+        into `results`.  With `owned_results` nobody else holds the arrays among them.
+        """
         g, code = self.graph, self.code
         machine, regs, constants = (tirx.Var(n, HANDLE) for n in ("machine", "regs", "constants"))
         state, results = (tirx.Var(n, pointer("i64")) for n in ("state", "results"))
@@ -319,9 +321,7 @@ class Lowering:
         address = address_in(here.buffer)
         window = op.call_intrin("int64", "tirx.reinterpret", self.heap.regs)
         end = tirx.Add(window, tirx.Cast("int64", self.frame))
-        over = tirx.Or(
-            tirx.LT(address, self.state.load(STACK_LIMIT)), tirx.GT(end, self.state.load(WINDOW_LIMIT))
-        )
+        over = tirx.Or(tirx.LT(address, self.state.load(STACK_LIMIT)), tirx.GT(end, self.state.load(WINDOW_LIMIT)))
         with self.code.when(over):
             self.fail(RECURSION_ERROR)
 
@@ -386,7 +386,7 @@ class Lowering:
                 continue
             self.dying = {c for c in owned if last[c] == i}
             owned -= self.dying
-            self.reads = Counter(c for a in self.operands(g, node) for c in self.ownership.counted(a))
+            self.reads = self.ownership.reads(g, node)
             if node is end:
                 self.dying |= owned
                 self.jump(node, leave)
@@ -428,6 +428,11 @@ class Lowering:
         rule = RULES.get(node.op.name)
         if rule is not None:
             return rule(self, node)
+        if node.op.name in NOT_LOWERED:
+            reason = NOT_LOWERED[node.op.name]
+            raise MyiaTypeError(
+                f"the backend 'tvm' has no {node.op.name}: {reason}", node.span, "use backend='llvm' for this function"
+            )
         if node.op.elementwise and isinstance(node.type, Scalar):
             values = [self.scalar(a) for a in node.args]
             return element_of(self.code, node.op.name, node.attrs, [a.type.dtype for a in node.args], values)
@@ -448,7 +453,6 @@ class Lowering:
         cell = next(iter(self.ownership.counted(v)), None)
         inside = {c for g in node.graphs for c in self.ownership.used[g]}
         moved = cell is not None and cell in dying and cell not in inside
-        lives_on = cell is None or cell not in dying
         dying = dying - {cell} if moved else dying
         if boxed(s):
             items, _ = self.heap.sequence(value.register)
@@ -485,7 +489,6 @@ class Lowering:
             else:
                 self.code.choose(tirx.EQ(tag, const(k)), lambda: variant(k), lambda: from_(k + 1))
 
-        del lives_on
         from_(0)
 
     def branch_rule(self, node: Apply):
@@ -697,5 +700,5 @@ RULES = {
     "stack_pop": Lowering.stack_pop,
     "stack_len": Lowering.stack_len,
 }
+NOT_LOWERED = {"foreign": "it calls Python, and compiled code here does not hold its lock"}
 LOWERED = frozenset({*RULES, *JUMPS, "tuple", "get", *kernels.RULES, *ELEMENTS})
-__all__ = ["LOWERED", "Lowering", "Shared", "Sum", "leaves"]

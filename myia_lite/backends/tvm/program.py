@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import operator
 import os
 import threading
@@ -11,10 +12,10 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from ...ir import INTS, Array, Graph
+from ...ir import INTS, Array, Graph, Residual
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
-from .build import build, results_of
+from .build import build, leaves_of, results_of
 from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 
 LOCK = threading.Lock()  # TVM's compiler is not known to be safe from several threads
@@ -23,10 +24,8 @@ ROOM, DEEP_ROOM = 160 << 10, 240 << 20  # bytes of native stack for a recursion
 WINDOWS, DEEP_WINDOWS = 1 << 12, 1 << 20  # registers for one
 
 
-def target_of(target) -> tvm.target.Target:
-    """TVM's target for what a user wrote."""
-    if isinstance(target, tvm.target.Target):
-        return target
+def target_of(target: str) -> tvm.target.Target:
+    """TVM's target for what a user wrote: a kind, or JSON."""
     if target == "llvm":
         return tvm.target.Target("llvm")
     if target == "cuda":
@@ -40,7 +39,7 @@ def target_of(target) -> tvm.target.Target:
             },
             host="llvm",
         )
-    return tvm.target.Target(target)
+    return tvm.target.Target(json.loads(target) if target.startswith("{") else target)
 
 
 class _Machine:
@@ -80,6 +79,7 @@ class Program:
     def __init__(self, graph: Graph, target="llvm"):
         self.target = target_of(target)
         self.params, self.results = [p.type for p in graph.params], results_of(graph)
+        self.escaping = any(isinstance(t, Residual) for t in self.results)
         with LOCK:
             made = build(graph, self.target)
         self.source, self.constants, self.errors = made.source, made.constants, made.errors
@@ -136,7 +136,12 @@ class Program:
         return result
 
     def _run(self, machine: _Machine, leaves) -> list:
-        args = [self._argument(x, t) for x, t in zip(leaves, self.params, strict=True)]
+        args: list = []
+        for x, t in zip(leaves, self.params, strict=True):
+            if isinstance(t, Residual):
+                args += x
+            else:
+                args.append(self._argument(x, t))
         machine.words[ERROR] = 0
         try:
             out = machine.main(machine.regs, machine.constants, machine.state, *args)
@@ -159,6 +164,8 @@ class Program:
         return operator.index(x) if t.dtype in INTS else float(x)
 
     def _tensor(self, a):
+        if self.escaping and a.size:  # a record may hold an argument, which its owner may write to later
+            a = a.copy()
         if not a.flags.writeable or not a.size:  # what DLPack does not carry
             a = a.copy() if a.size else np.empty(a.shape, a.dtype)
         if self.device.dlpack_device_type() != 1:
@@ -170,7 +177,10 @@ class Program:
         for t in self.results:
             x = out[at]
             at += 1
-            if isinstance(t, Array):
+            if isinstance(t, Residual):
+                values.append(tuple(out[at - 1 + k] for k in range(leaves_of(t))))
+                at += leaves_of(t) - 1
+            elif isinstance(t, Array):
                 shape = tuple(d if d is not None else int(out[(at := at + 1) - 1]) for d in t.shape)
                 a = x.numpy() if self.device.dlpack_device_type() != 1 else np.from_dlpack(x)
                 values.append(a.reshape(shape))
