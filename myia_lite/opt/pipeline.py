@@ -12,6 +12,7 @@ import ast
 from ..ir import Graph, MyiaValueError
 from .dead import eliminate
 from .fission import split_loops as split
+from .frames import remake_frames
 from .moving import fuse_loops, sink
 from .program import Log, Program
 from .rule import RuleSet
@@ -69,6 +70,7 @@ unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
 dead_code = Pass("dead_code", eliminate, "what nobody needs, elements of results and loop state included")
 
 sunk = Pass("sunk", sink, "a number that one branch needs is computed there")
+remade_frames = Pass("remade_frames", remake_frames, "what a loop saves is computed again, where that costs nothing")
 fused_loops = Pass("fused_loops", fuse_loops, "loops over the same range, one beside the other, are one")
 
 # the inverse, which `default` goes without: a fused loop reads its arrays once.  It is for state too wide for one loop
@@ -106,7 +108,7 @@ forward_moved = _step("forward_moved", _moved)
 forward_normalised = _step("forward_normalised", _normal)
 forward_in_place = _step("forward_in_place", _normal | destinations)
 
-default = (simplify >> lower).named("default")
+default = (simplify >> remade_frames >> lower).named("default")
 
 STRATEGIES: dict[str, Strategy] = {
     name: s for name, s in dict(globals()).items() if name[0] != "_" and name.islower() and isinstance(s, Strategy)
