@@ -19,6 +19,7 @@ from .scalars import number
 
 TINY = 512  # multiplications up to which vector code beats a call of BLAS
 WIDEST = 16  # columns of a tiny product: a row is one vector
+ROW, MATRIX = 64, 1 << 13  # elements of a row that registers hold, of a matrix that one core is soon done with
 
 
 class Factor:
@@ -85,6 +86,8 @@ def _multiply(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
         _by_vectors(ctx, dtype, 1, m, k, False, False, b, a, c)  # the same elements, as a row: vectors are longer
     elif small and m * n * k <= TINY:
         _by_vectors(ctx, dtype, m, n, k, left.transposed, right.transposed, a, b, c)
+    elif (n == 1 or m == 1) and _as_rows(ctx, dtype, m, n, k, left, right, a, b, c):
+        pass
     elif n == 1 or m == 1:
         _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c)
     else:
@@ -152,6 +155,40 @@ def _by_vectors(ctx, dtype, m, n, k, left_transposed, right_transposed, a, b, c)
             splat = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, n), [0] * n))
             total = builder.fmul(splat, rows[p]) if total is None else builder.call(fma, [splat, rows[p], total])
         builder.store(total, at(c, i * n), align=size)
+
+
+def _as_rows(ctx, dtype, m, n, k, left, right, a, b, c) -> bool:
+    """A matrix with short rows by a vector: in one loop over its rows.  False where it is none."""
+    matrix, data, vector = (left, a, b) if n == 1 else (right, b, a)
+    transposed = matrix.transposed if n == 1 else not matrix.transposed
+    rows, columns = matrix.stored
+    if not (isinstance(rows, int) and isinstance(columns, int)) or not 1 < columns <= ROW or rows * columns > MATRIX:
+        return False
+    builder, scalar, size = ctx.b, REGISTER[dtype], 8 if dtype == "f64" else 4
+    wide = ir.VectorType(scalar, columns)
+
+    def row_at(i):
+        at = builder.gep(data, [builder.mul(i, i64(columns))], inbounds=True, source_etype=scalar)
+        return builder.load(at, typ=wide, align=size)
+
+    def at(base, i):
+        return builder.gep(base, [i], inbounds=True, source_etype=scalar)
+
+    if transposed:
+        fma = ctx.intrinsic(f"llvm.fmuladd.v{columns}{dtype}", wide, [wide] * 3)
+        undefined, zero = ir.Constant(wide, ir.Undefined), ir.Constant(wide, [0.0] * columns)
+        with counted(builder, rows, zero) as (i, total):
+            one = builder.insert_element(undefined, builder.load(at(vector, i), typ=scalar), I32(0))
+            splat = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, columns), [0] * columns))
+            total.next = builder.call(fma, [splat, row_at(i), total.value])
+        builder.store(total.value, c, align=size)
+        return True
+    fold = ctx.intrinsic(f"llvm.vector.reduce.fadd.v{columns}{dtype}", scalar, [scalar, wide])
+    x = builder.load(vector, typ=wide, align=size)
+    with counted(builder, rows) as i:
+        dot = builder.call(fold, [number(dtype, 0), builder.fmul(row_at(i), x)], fastmath=("reassoc",))
+        builder.store(dot, at(c, i))
+    return True
 
 
 # ---- BLAS ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
 from .regions import PIECE, divisible, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
 
+SHORT = 16  # elements below which a fold is better unrolled than vectorised
 BLOCK = 4096  # elements a vectorised sum of floats adds up before it goes to the total: keeps rounding errors small
 
 
@@ -24,9 +25,9 @@ class Carried:
 
 
 @contextmanager
-def counted(b: ir.IRBuilder, count, *initial, first=None):
+def counted(b: ir.IRBuilder, count, *initial, first=None, rolled=False):
     """`for i in range(count)`, or from `first` on, around what is emitted inside.  Yields i and a `Carried` for each
-    initial value."""
+    initial value.  A loop that stays `rolled` is vectorised even where it is so short that LLVM would unroll it."""
     before = b.block
     head, body, after = (b.append_basic_block(n) for n in ("loop", "body", "after"))
     count = as_value(count)
@@ -45,8 +46,17 @@ def counted(b: ir.IRBuilder, count, *initial, first=None):
     i.add_incoming(b.add(i, i64(1), flags=("nuw", "nsw")), b.block)
     for c in carried:
         c.value.add_incoming(c.next, b.block)
-    b.branch(head)
+    back = b.branch(head)
+    if rolled:
+        back.set_metadata("llvm.loop", _rolled(b.module))
     b.position_at_end(after)
+
+
+def _rolled(module: ir.Module):
+    """Metadata of a loop, which are its own first operand."""
+    mark = module.add_metadata([f"loop {len(module.metadata)}"])
+    mark.operands = (mark, module.add_metadata(["llvm.loop.unroll.disable"]))
+    return mark
 
 
 @contextmanager
@@ -271,7 +281,8 @@ def _run(kernel, fold, expression, axis, first, length, indexes, start):
     """The innermost loop of a reduction.  A bool is carried as a byte: the vectoriser knows that form."""
     b = kernel.b
     wide = fold.dtype == "bool"
-    with counted(b, length, to_memory(b, start, fold.dtype)) as (i, total):
+    rolled = isinstance(length, int) and length >= SHORT
+    with counted(b, length, to_memory(b, start, fold.dtype), rolled=rolled) as (i, total):
         at = i if first is None else b.add(first, i, flags=("nuw", "nsw"))
         value = Point(kernel, {**indexes, axis: at}, vector=True).value(expression)
         if fold.name == "sum" and getattr(value, "opname", "") == "fmul":
