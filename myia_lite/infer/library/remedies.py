@@ -41,5 +41,5 @@ def suggest(obj) -> str:
     return (
         f"use {near[0]}, or call it outside of the compiled function"
         if near
-        else "call it outside of the compiled function"
+        else "call it outside of the compiled function, or declare its types: foreign(f, args=…, result=…)"
     )
