@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,9 @@ def _made(kind, f, argnums):
     return kind(f, argnums)
 
 
+FEW, AT_ONCE = 2, 8  # forward passes
+
+
 @dataclass(frozen=True)
 class Pass:
     """One derivative along `seed`: element k of the matrix, for k in `elements`, is the number at `reads` in it."""
@@ -143,6 +146,7 @@ class SparseJacobian:
         self._function, self._argnums = self._differentiate(f, argnums), argnums
         self._names = _parameters(f)
         self._jvp, self._vjp = (transformed(kind, self._function) for kind in ("jvp", "vjp"))
+        self._many: dict[tuple[int, ...], GradFunction] = {}  # by argument positions: the program of many tangents
         self._analyses: dict[Any, _Analysis] = {}
 
     def _differentiate(self, f, argnums) -> Callable:
@@ -159,9 +163,12 @@ class SparseJacobian:
         """The elements of the pattern."""
         data = np.zeros(layout.pattern.nnz, seeds.dtype)
         pullback = self._vjp(*args)[1] if any(p.reverse for p in layout.passes) else None
-        for p in layout.passes:
-            along = self._reverse(pullback, wrt, p.seed, layout) if p.reverse else self._forward(args, p.seed, seeds)
+        forward = [p for p in layout.passes if not p.reverse]
+        for p, along in zip(forward, self._forward(args, wrt, [p.seed for p in forward], seeds), strict=True):
             data[p.elements] = along[p.reads]
+        for p in layout.passes:
+            if p.reverse:
+                data[p.elements] = self._reverse(pullback, wrt, p.seed, layout)[p.reads]
         if layout.finish is not None:
             layout.finish(data)
         return data
@@ -227,9 +234,21 @@ class SparseJacobian:
         )
 
     # ---- passes
-    def _forward(self, args, seed, seeds):
-        _, tangent = self._jvp(args, seeds.tangents(seed))
-        return vector_of(tangent)
+    def _forward(self, args, wrt, vectors, seeds) -> Iterator[np.ndarray]:
+        """The tangent along each of the vectors: of a few one by one, else so many at once that one program does."""
+        if len(vectors) <= FEW:
+            for v in vectors:
+                yield vector_of(self._jvp(args, seeds.tangents(v))[1])
+            return
+        if wrt not in self._many:
+            self._many[wrt] = transformed("jvps", self._function, wrt)
+        size = -(-len(vectors) // -(-len(vectors) // AT_ONCE))  # groups of one size, with little left over in the last
+        for k in range(0, len(vectors), size):
+            some = vectors[k : k + size]
+            rows = np.zeros((size, seeds.size))
+            rows[: len(some)] = some
+            tangents = self._many[wrt](args, seeds.rows(rows))
+            yield from np.concatenate([t.reshape(size, -1) for t in tangents], axis=1)[: len(some)]
 
     def _reverse(self, pullback, wrt, seed, layout):
         (cotangent,) = Seeds((layout.value,), (0,)).tangents(seed)
@@ -424,6 +443,14 @@ class Seeds:
         self.leaves = [list(map(np.asarray, leaves(v, t))) for v, t in zip(parts, self.templates, strict=True)]
         self.size = sum(v.size for vs in self.leaves for v in vs)
         self.dtype = np.result_type(np.float32, *(v.dtype for vs in self.leaves for v in vs))
+
+    def rows(self, vectors) -> tuple:
+        """The rows of a matrix as tangents, for each float leaf an array."""
+        out, at = [], 0
+        for v in (v for vs in self.leaves for v in vs):
+            out.append(vectors[:, at : at + v.size].astype(v.dtype).reshape(len(vectors), *v.shape))
+            at += v.size
+        return tuple(out)
 
     def tangents(self, vector) -> tuple:
         """None for the other arguments."""

@@ -40,12 +40,15 @@ def vmap(g: Graph, over: tuple[int, ...], lead: int | None) -> Graph:
     except Dependent:
         return OneByOne(g, over, lead, calls, mask, 1).graph()
     work = Work(calls)
-    if work.elements > work.numbers and lead not in (1, 2):
+    arrays = work.elements > work.numbers
+    if arrays and work.rows() > 1 and lead not in (1, 2):
         try:
             return Together(g, over, lead, calls, mask, work.rows()).graph()
         except Dependent:
             pass  # a primitive without such a form
-    return SideBySide(g, over, lead, calls, mask, work.lanes()).graph()
+    # arrays too large for more than one row go one after the other, behind what they have in common
+    width = 1 if arrays and work.rows() == 1 else work.lanes()
+    return SideBySide(g, over, lead, calls, mask, width).graph()
 
 
 class Work:

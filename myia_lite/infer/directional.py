@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 
-from ..ir import Array, Node, Tuple, constant, is_float
+from ..ir import Array, Node, Tuple, constant, is_float, shape_of
 from ..ops import arrays, control, elementwise
 from . import library
 from .calls import Specialisation
 from .context import Diverged
-from .jacobians import forward_is_cheaper, jacobian_graph
+from .jacobians import forward_is_cheaper, jacobian_graph, tangents_graph
 from .joins import End, is_complex, several
 from .several import Several, is_spread, tags_of
 from .structures import Dyn, Known, Template, Tree, Union, generalised
@@ -102,6 +102,8 @@ class Directional(Several):
                     f"{t.kind}(): {len(args[0].items)} primals and {len(args[1].items)} tangents", "give one for each"
                 )
             return getattr(self, f"_{t.kind}")(t, *args)
+        if t.kind == "jvps":
+            return self._jvps(t, *args)
         if t.kind == "hessian":
             inner = replace(t, kind="jacrev")
             return self.call(replace(t, kind="jacfwd", function=inner), args, keywords)
@@ -300,6 +302,26 @@ class Directional(Several):
         if t.has_aux:
             return Sequence((value.items[0], tangent, value.items[1]))
         return Sequence((value, tangent))
+
+    def _jvps(self, t, primals, rows) -> Value:
+        """Many tangents at once, of the floats of the result in turn: along `rows`, for each float of the arguments
+        `t.argnums` in turn an array that has its tangents one after the other."""
+        site = self._site(t, primals.items)
+        wrt = tuple(k for place in t.argnums for k in site.floats(place))
+        rows = [v.node for v in rows.items]
+        self.use(rows)
+        graph, lead = tangents_graph(site.spec.graph, site.results, wrt), rows[0].type.shape[0]
+        types, likes = graph.result_type.elems, []
+        if any(None in shape_of(x) for x in types):
+            whole = self.append(control.call, site.flat, (site.spec.graph,), self.result_type(site.spec))
+            values = self.split(whole, len(site.results))
+            likes = [n for n in values if is_float(n.type) and None in shape_of(n.type)]
+        over, args = tuple(range(len(site.flat), len(site.flat) + len(rows))), [*site.flat, *rows, *likes]
+        type_ = Tuple(tuple(Array(x.dtype, (lead, *shape_of(x))) for x in types))
+        node = self.append(control.vmap, args, (graph,), type_, over=over, lead=lead)
+        return Sequence(
+            tuple(Leaf(self.append(control.get, [node], type=x, index=k)) for k, x in enumerate(type_.elems))
+        )
 
     def _hvp(self, t, primals, tangents) -> Value:
         """Forward over reverse; of one primal its structure, of several a tuple."""

@@ -61,6 +61,17 @@ def jacobian_graph(g: Graph, results: list[Type], wanted: int, wrt: tuple[int, .
         return out.returns(tuple_of(*values, *(found[k, j] for k in floats for j in wrt)))
 
 
+def tangents_graph(g: Graph, results: list[Type], wrt: tuple[int, ...]) -> Graph:
+    """(arguments of g, tangents of `wrt`) -> (tangents of the float results)."""
+    out = Graph(f"{g.name}_dot", None, g.span)
+    params = [out.parameter(p.type, p.name, p.span) for p in g.params]
+    dots = [out.parameter(g.params[k].type, f"{g.params[k].name}_dot") for k in wrt]
+    floats = [t for t in results if is_float(t)]
+    with Builder(out, g.span):
+        both = current().emit(jvp, *params, *dots, graphs=(g,), type=Tuple((*results, *floats)), wrt=wrt)
+        return out.returns(tuple_of(*[get(both, index=len(results) + k) for k in range(len(floats))]))
+
+
 def _rows(out: Graph, sources: dict[int, Node], targets: dict[int, Node], along):
     """For each source and target (key, node, key, node, rows): an array [elements of the source, *shape of the target].
 
