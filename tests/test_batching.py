@@ -1,19 +1,25 @@
 """Many rows at once: a batched program is the program of each row, for every primitive, in all the ways there are; and
 Jacobians made so are those of the columns and of the rows."""
 
+import copy
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 from compare import leaves
 from test_ops import CASES, NO_VALUE, SMOOTH, TYPED, close, graph_of, native, type_of
+from test_programs import DERIVED, differentiable_cases, plain
 
-from myia_lite import jacfwd, jacrev, jvp, myia
+from myia_lite import custom_derivative, foreign, hessian, jacfwd, jacrev, jvp, myia, vjp
 from myia_lite.ad import Forward, Reverse
 from myia_lite.ad.varying import Calls
 from myia_lite.ad.vmap import OneByOne, SideBySide, Together
 from myia_lite.backends import get_backend
 from myia_lite.backends.interp import compile
+from myia_lite.backends.interp.machine import execute
+from myia_lite.backends.interp.plan import Plan, as_value
+from myia_lite.compiler import optimised
 from myia_lite.ir import Builder, Graph, shape_of, verify
 from myia_lite.ops import PRIMITIVES
 
@@ -190,15 +196,15 @@ def is_float_result(t):
 
 
 # ---- control and data ------------------------------------------------------------------------------------------------
-def nested_sums(v, xs):
+def of_recursion(x):
     """Recursion whose residuals are recursive sums."""
 
     def total(k):
-        if k >= len(xs):
+        if k >= len(x):
             return 0.0
-        if xs[k] > 1.0:
-            return v * xs[k] + total(k + 1)
-        return np.sin(v * xs[k]) * total(k + 1)
+        if x[k] > 1.0:
+            return x[0] * x[k] + total(k + 1)
+        return np.sin(x[0] * x[k]) * total(k + 1) + x[k]
 
     return total(0)
 
@@ -245,25 +251,17 @@ def of_sorts(x):
 
 
 X4 = np.array([0.7, -1.2, 1.6, 0.37])
-OF_CONTROL = [of_loops, of_data, of_products, of_sorts, lambda x: nested_sums(x[0], x), lambda x: x[:0], lambda x: 2.0]
+OF_CONTROL = [of_loops, of_data, of_products, of_sorts, of_recursion, lambda x: x[:0]]
 
 
 def columns(f, x):
-    """The Jacobian by `jvp`, one input at a time."""
-    found = []
-    for k in np.ndindex(x.shape):
-        one = np.zeros_like(x)
-        one[k] = 1.0
-        found.append(leaves(jvp(f, (x,), (one,))[1]))
+    """The Jacobian by `jvp`, one input at a time; the inputs as the last axis."""
+    found = [leaves(jvp(f, (x,), (one,))[1]) for one in unit(x)]
     return [np.moveaxis(np.array(c), 0, -1) for c in zip(*found, strict=True)]
 
 
-def floats(value):
-    return [v for v in leaves(value) if np.asarray(v).dtype.kind == "f"]
-
-
 @pytest.mark.parametrize("backend", ["interp", "llvm"])
-@pytest.mark.parametrize("f", OF_CONTROL[:-1])
+@pytest.mark.parametrize("f", OF_CONTROL)
 def test_control(f, backend):
     """Both Jacobians are the columns, whatever decides the course; so are those of second order."""
     g = myia(backend=backend)(f)
@@ -275,7 +273,7 @@ def test_control(f, backend):
 
 @pytest.mark.parametrize("outer", [jacfwd, jacrev])
 @pytest.mark.parametrize("inner", [jacfwd, jacrev])
-@pytest.mark.parametrize("f", OF_CONTROL[:5])
+@pytest.mark.parametrize("f", [of_loops, of_data, of_recursion])
 def test_batched_programs_are_batched_again(f, inner, outer):
     """The second derivatives in the four mixtures, against differences of the first."""
     first, step = jacfwd(f), 1e-5
@@ -286,3 +284,169 @@ def test_batched_programs_are_batched_again(f, inner, outer):
     expected = [np.stack(of_one, -1) for of_one in zip(*slopes, strict=True)]
     for actual, e in zip(leaves(outer(inner(f))(X4)), expected, strict=True):
         np.testing.assert_allclose(actual, e, rtol=1e-6, atol=1e-7)
+
+
+# ---- what is computed once -------------------------------------------------------------------------------------------
+def runs(f, *args):
+    """How often each primitive runs in a call, on the reference back end."""
+    inferred = f._infer(*f._signature(args, {}))
+    graph, found = optimised(inferred.graph), Counter()
+
+    def meaning(n):
+        def run(*values, **attrs):
+            found[n.op.name] += 1
+            return n.op.value(*values, **attrs)
+
+        return run if n.op.value is not None else None
+
+    execute(Plan(graph, meaning).entry, [as_value(v, p.type) for v, p in zip(args, graph.params, strict=True)])
+    return found
+
+
+def with_arrays(x):
+    return np.tanh(np.outer(x, np.exp(x))) @ x
+
+
+def with_numbers(x):
+    s = 1.0
+    for i in range(len(x)):
+        s = s * np.exp(x[i]) + 1.0
+    return np.array([s, s * x[0], s * s])
+
+
+@pytest.mark.parametrize("jac", [jacfwd, jacrev, lambda f: hessian(lambda x: np.sum(f(x)))])
+def test_the_primal_is_computed_once_for_many(jac):
+    x = np.linspace(0.1, 0.7, 30)
+    once = runs(myia(with_arrays), x)
+    assert once["exp"] == once["tanh"] == 1
+    many = runs(jac(with_arrays), x)
+    assert many["exp"] == many["tanh"] == 1
+
+
+def test_the_primal_is_computed_once_for_each_group_of_lanes():
+    x = np.linspace(0.1, 0.7, 30)
+    assert runs(myia(with_numbers), x)["exp"] == 30
+    assert runs(jacfwd(with_numbers), x)["exp"] == 30 * 4  # 30 directions in 4 groups of 8
+    assert runs(jacrev(with_numbers), x)["exp"] == 30  # forward once, 3 cotangents at once
+
+
+# ---- how rows are held -----------------------------------------------------------------------------------------------
+def ways(f, *args):
+    """The kinds of groups that the Jacobian of f is made of."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (Together, SideBySide, OneByOne):
+            made = kind.graph
+            patch.setattr(kind, "graph", lambda self, made=made, kind=kind: found.append(kind) or made(self))
+        result = jacfwd(f)(*args)
+    return found, result
+
+
+def test_arrays_are_stacked_and_numbers_go_in_lanes():
+    x = np.linspace(0.1, 0.7, 12)
+    assert ways(with_arrays, x)[0] == [Together]
+    assert ways(with_numbers, x)[0] == [SideBySide]
+
+
+def test_a_rule_that_branches_on_its_tangents_goes_row_by_row():
+    @custom_derivative
+    def f(x):
+        return x * 2.0
+
+    @f.defjvp
+    def rule(primals, tangents):
+        (x,), (x_dot,) = primals, tangents
+        if x_dot[0] > 0.0:
+            return f(x), 2.0 * x_dot
+        return f(x), 2.0 * x_dot + 0.0 * np.exp(x_dot)
+
+    found, matrix = ways(lambda x: f(np.sin(x)), X4)
+    assert found == [OneByOne]
+    np.testing.assert_allclose(matrix, 2.0 * np.diag(np.cos(X4)))
+
+
+def test_a_rule_that_calls_a_foreign_function_on_its_tangents():
+    double = foreign(lambda v: 2.0 * v, args="f64[n]", result="f64[n]")
+
+    @custom_derivative
+    def f(x):
+        return x * 2.0
+
+    @f.defjvp
+    def rule(primals, tangents):
+        return f(primals[0]), double(tangents[0])
+
+    found, matrix = ways(lambda x: f(np.sin(x)), X4)
+    assert found[-1] is SideBySide
+    np.testing.assert_allclose(matrix, 2.0 * np.diag(np.cos(X4)))
+
+
+def test_large_arrays_go_in_small_groups():
+    """Memory: groups of so many rows that the largest array stays within bounds."""
+    a = np.linspace(0.0, 1.0, 40_000).reshape(400, 100)
+
+    def f(x):
+        return np.tanh(a @ np.outer(x, x)).sum(axis=0)
+
+    x = np.linspace(-0.1, 0.1, 100)
+    found, matrix = ways(f, x)
+    assert found == [SideBySide] or found == [Together]
+    one = np.zeros(100)
+    one[7] = 1.0
+    np.testing.assert_allclose(matrix[:, 7], jvp(f, (x,), (one,))[1], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 63, 64, 65, 130])
+@pytest.mark.parametrize("f", [with_arrays, with_numbers], ids=["arrays", "numbers"])
+def test_numbers_of_rows(f, n):
+    """Of groups that fit and that do not; and where only the running program knows how many."""
+    if n == 0 and f is with_numbers:
+        return
+    x = np.linspace(-0.2, 0.2, 140)[:n]
+    expected = np.reshape(columns(f, x), (-1, n)) if n else np.zeros((0, 0))
+    np.testing.assert_allclose(jacfwd(f)(x), expected, rtol=1e-10, atol=1e-13)
+
+    def cut(x, n):
+        return jacfwd(f)(x[:n]), jacrev(f)(x[:n])
+
+    for actual in myia(cut)(np.linspace(-0.2, 0.2, 140), n):
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
+
+
+# ---- the table of programs -------------------------------------------------------------------------------------------
+OF_ARRAYS = [
+    p
+    for p in DERIVED
+    if len(p.wrt) == 1 and any(isinstance(c[p.wrt[0]], np.ndarray) and c[p.wrt[0]].size < 20 for c in p.cases)
+]
+
+
+@pytest.mark.parametrize("program", OF_ARRAYS, ids=repr)
+def test_table(program):
+    """Both batched Jacobians are the columns that `jvp` gives, and the rows that `vjp` gives."""
+    (k,) = program.wrt
+    case = next((c for c in differentiable_cases(program) if isinstance(c[k], np.ndarray)), None)
+    if case is None or not isinstance(plain(program.fn, case), (float, np.floating, np.ndarray)):
+        return
+
+    def f(x):
+        return program.fn(*[x if j == k else copy.deepcopy(c) for j, c in enumerate(case)])
+
+    g, x = myia(backend="interp")(f), case[k]
+    narrow = any(np.asarray(leaf).dtype == np.float32 for leaf in leaves(case))
+    near = {"rtol": 1e-3, "atol": 1e-3} if narrow else {"rtol": 1e-9, "atol": 1e-11}
+    forward, reverse = jacfwd(g)(x), jacrev(g)(x)
+    (by_columns,) = columns(g, x)
+    y, pullback = vjp(g, x)
+    rows = [pullback(bar)[0] for bar in unit(np.asarray(y))]
+    shape = np.shape(y) + x.shape
+    np.testing.assert_allclose(forward, np.reshape(by_columns, shape), **near)
+    np.testing.assert_allclose(reverse, np.reshape(rows, shape), **near)
+    np.testing.assert_allclose(forward, reverse, **near)
+
+
+def unit(y):
+    for k in np.ndindex(y.shape):
+        bar = np.zeros_like(y)
+        bar[k] = 1.0
+        yield bar[()]
