@@ -1,15 +1,17 @@
-"""What derivatives cost: a gradient in evaluations, a Hessian-vector product in gradients, orders in compilation."""
+"""What derivatives cost: a gradient in evaluations, a pullback and a Hessian-vector product in gradients, orders in
+compilation.
+"""
 
 from functools import partial
 
 import numpy as np
 
-from myia_lite import grad, jvp, myia
+from myia_lite import grad, jvp, linearize, myia, vjp
 
 from . import gmm, llsq, lse, lstm, network, ode
 from .harness import Row, benchmark, check_direction, check_equal, seconds_of
 
-GRADIENT, PRODUCT, THIRD = 3.5, 3.0, 3.0  # evaluations; gradients; seconds
+GRADIENT, PULLBACK, PRODUCT, THIRD = 3.5, 1.0, 3.0, 3.0  # evaluations; gradients; gradients; seconds
 
 
 def network_loss(w1, b1, w2, b2, x, label):
@@ -70,9 +72,17 @@ def run():
         )
         quotients = tuple((a - b) / 2e-6 for a, b in zip(ahead, behind, strict=True))
         check_equal(product(args, dots), quotients, rtol=1e-4, what=f"{name}: product and quotients")
+        y, back = vjp(f, *args)
+        linear = linearize(f, *args)[1]
+        bars, y_dot = back(type(y)(1.0)), linear(*dots)
+        check_equal(tuple(bars[k] for k in wrt), slopes, rtol=1e-6, what=f"{name}: pullback and gradient")
+        check_equal(y_dot, jvp(f, args, dots)[1], rtol=1e-6, what=f"{name}: linearised and jvp")
         calls = partial(value, *args), partial(gradient, *args), partial(product, args, dots)
-        one, first, second = least(*calls)
+        calls += partial(back, type(y)(1.0)), partial(linear, *dots)
+        one, first, second, pulled, pushed = least(*calls)
         yield Row(f"{name}: gradient", first, "value", one, GRADIENT)
+        yield Row(f"{name}: pullback", pulled, "gradient", first, PULLBACK)
+        yield Row(f"{name}: linearised function", pushed, "gradient", first, PULLBACK)
         yield Row(f"{name}: Hessian-vector product", second, "gradient", first, PRODUCT)
     a, b, w = np.linspace(-1, 1, 8), np.linspace(0.2, 0.9, 8), np.cos(np.arange(8.0))
     args = 0.7, a, b, np.sin(np.arange(64.0)).reshape(8, 8), w
