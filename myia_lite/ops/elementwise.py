@@ -61,6 +61,7 @@ def _special(name):
 
         return getattr(special, name)(*args)
 
+    value.nin = 1  # as NumPy's functions say how many operands they take
     return value
 
 
