@@ -166,10 +166,10 @@ ARRAY, LONG, DOUBLE = np.ctypeslib.ndpointer(np.float64, flags="C"), ctypes.c_lo
 INTEGERS = np.ctypeslib.ndpointer(np.int64, flags="C")
 
 
-def by_hand(program: str, name: str, *arguments):
-    """The function `name` of `by_hand/<program>.c`, a derivative written by hand; None where there is no C compiler."""
+def by_hand(program: str, name: str, *arguments, result=None):
+    """The function `name` of `by_hand/<program>.c`, written by hand; None where there is no C compiler."""
     source = (Path(__file__).parent / "by_hand" / f"{program}.c").read_text()
-    functions = compile_c(source, (name, None, list(arguments)), flags=FAST)
+    functions = compile_c(source, (name, result, list(arguments)), flags=FAST)
     return functions and functions[0]
 
 

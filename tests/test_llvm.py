@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from myia_lite.backends import interp, llvm
-from myia_lite.ir import F64, I64, Builder, Graph, Span, constant
+from myia_lite.backends.llvm.layout import boxed
+from myia_lite.ir import F64, I64, Builder, Graph, Span, constant, reachable
 from myia_lite.ir.text import parse_text
 from myia_lite.ops import PRIMITIVES
 from myia_lite.ops.control import raise_
@@ -761,6 +762,65 @@ def test_signatures_without_native_form():
     assert llvm.native_entry(f, ["scalar"], "scalar", [slow])(np.float32(2)) == 2
     f = program("graph @f(%x: f64) -> () { %r: () = tuple() return %r }")
     assert llvm.native_entry(f, ["float"], None, [slow])(1.0) is None
+
+
+CIRCLE = """
+sum $frame = frame(f64, $after)
+sum $after = leaf() | node($frame, $frame)
+
+graph @f(%n: f64) -> f64 {
+  %t: $frame = call @build(%n)
+  %s: f64 = call @total(%t)
+  %r: f64 = call @total(%t)
+  %z: f64 = sub(%s, %r)
+  %o: f64 = add(%s, %z)
+  return %o
+}
+
+graph @build(%n: f64) -> $frame {
+  %c: bool = lt(%n, 2.0)
+  %a: $after = switch(%c) {
+    @then() -> $after { %l: $after = make[sum=!$after, tag='leaf']() return %l }
+    @else() -> $after {
+      %m: f64 = sub(%n, 1.0)
+      %x: $frame = call @build(%m)
+      %k: f64 = sub(%n, 2.0)
+      %y: $frame = call @build(%k)
+      %t: $after = make[sum=!$after, tag='node'](%x, %y)
+      return %t
+    }
+  }
+  %f: $frame = make[sum=!$frame, tag='frame'](%n, %a)
+  return %f
+}
+
+graph @total(%f: $frame) -> f64 {
+  %s: f64 = case(%f) {
+    @frame(%n: f64, %a: $after) -> f64 {
+      %r: f64 = case(%a) {
+        @leaf() -> f64 { return %n }
+        @node(%x: $frame, %y: $frame) -> f64 {
+          %p: f64 = call @total(%x)
+          %q: f64 = call @total(%y)
+          %u: f64 = add(%p, %q)
+          %v: f64 = add(%u, %n)
+          return %v
+        }
+      }
+      return %r
+    }
+  }
+  return %s
+}"""
+
+
+def test_of_sums_that_hold_each_other_one_is_on_the_heap():
+    graph = parse_text(CIRCLE, PRIMITIVES)
+    (make,) = [n for g in reachable(graph) for n in g.nodes if n.op.name == "make"]
+    frame = make.type
+    (after,) = [t for fields in frame.variants.values() for t in fields if t != F64]
+    assert boxed(after) and not boxed(frame)
+    agree(CIRCLE, (1.0,), (2.0,), (12.0,))
 
 
 # ---- threads, dumps --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ NULL = ll.Constant(PTR, None)
 
 # A heap object starts with a header; see `runtime.py`.
 HEADER_RC, HEADER_CHILDREN, HEADER_LENGTH, HEADER_CAPACITY = 0, 16, 40, 48
-BOX_DATA, DATA = 48, 64  # where the payload starts: of a record, of an array or a stack
+BOX_DATA, DATA = 24, 64  # where the payload starts: of a record, which is never large; of an array or a stack
 
 
 def i64(n: int):
@@ -89,10 +89,57 @@ def _mentions(t: Type, seen: set) -> set:
     return seen
 
 
+def _inside(s: Sum) -> set:
+    """The sums in the fields of a sum."""
+    seen: set = set()
+    for fields in s.variants.values():
+        for f in fields:
+            _mentions(f, seen)
+    return seen
+
+
 @lru_cache(4096)
 def boxed(s: Sum) -> bool:
-    """Does the sum hold itself, so that a value has no bounded size?"""
-    return any(s in _mentions(f, set()) for fields in s.variants.values() for f in fields)
+    """Is a value of the sum on the heap, since it may hold another one?
+
+    Of sums that hold each other it is enough that one is in each circle.  Those of one variant go without: they have
+    no empty variant, which needs no memory.
+    """
+    if s not in _inside(s):
+        return False
+    unboxed: set = set()
+    for u in sorted((u for u in _inside(s) if s in _inside(u)), key=lambda u: u.name):
+        if len(u.variants) == 1 and u not in _through(u, unboxed):
+            unboxed.add(u)
+    return s not in unboxed
+
+
+def _through(s: Sum, unboxed: set) -> set:
+    """The sums that lie in a value of `s` itself, where only these are not on the heap."""
+    seen: set = set()
+    todo = [s]
+    while todo:
+        for u in _direct(todo.pop()):
+            if u not in seen:
+                seen.add(u)
+                todo += [u] if u in unboxed else []
+    return seen
+
+
+def _direct(s: Sum) -> set:
+    found: set = set()
+
+    def visit(t: Type):
+        if isinstance(t, Sum):
+            found.add(t)
+        elif isinstance(t, Tuple):
+            for e in t.elems:
+                visit(e)
+
+    for fields in s.variants.values():
+        for f in fields:
+            visit(f)
+    return found
 
 
 @lru_cache(4096)

@@ -14,6 +14,7 @@ VOID = ll.VoidType()
 SIGNATURES = {  # of `runtime.py`
     "rt_alloc": (PTR, [PTR, I64, I64, PTR]),
     "rt_free": (VOID, [PTR, PTR]),
+    "rt_shell": (VOID, [PTR, PTR]),
     "rt_unique": (PTR, [PTR, PTR, PTR, I64]),
     "rt_push_slow": (PTR, [PTR, PTR, I64, I64, PTR, PTR]),
     "rt_reserve": (PTR, [PTR, I64, I64, PTR]),

@@ -434,6 +434,14 @@ done:
   ret void
 }}
 
+; the memory of a record whose fields have been taken over
+define void @rt_shell(ptr %ctx, ptr %obj) {{
+  %bp = getelementptr i8, ptr %obj, i64 8
+  %bytes = load i64, ptr %bp
+  call void @give_back(ptr %ctx, ptr %obj, i64 %bytes)
+  ret void
+}}
+
 ; give up one reference to an object known not to be null
 define internal void @drop(ptr %ctx, ptr %obj) {{
   %rc = load i64, ptr %obj
@@ -786,6 +794,7 @@ EXPORTS = (
     "rt_dispose",
     "rt_capsule_dispose",
     "rt_vectorcall",
+    "rt_shell",
     "rt_arena",
     "rt_freeze",
     "rt_leave",

@@ -125,8 +125,7 @@ def _unbox(ctx, box, content, t) -> None:
     rc = b.load(box, typ=I64)
     with b.if_else(b.icmp_unsigned("==", rc, i64(1))) as (last, shared):
         with last:
-            ctx.store(NULL, box, 16)  # no children any more
-            b.call(ctx.module.runtime("rt_free"), [ctx.context, box])
+            b.call(ctx.module.runtime("rt_shell"), [ctx.context, box])
         with shared:
             b.store(b.sub(rc, i64(1)), box)
             ctx.retain(content, t)
