@@ -78,8 +78,13 @@ def written(x):
     return y
 
 
+def batched(x):
+    y = np.reshape(x, (87500, 2, 2))
+    return y @ y
+
+
 ON_VECTORS = [total, total_of_few, chain, log_sum_exp, beyond_the_fast_range, largest, any_and_all, picked]
-ON_MATRICES = [by_rows, by_columns, strided, stencil, transposed, written, chain]
+ON_MATRICES = [by_rows, by_columns, strided, stencil, transposed, written, batched, chain]
 PROGRAMS = [(f, VECTOR) for f in ON_VECTORS] + [(f, MATRIX) for f in ON_MATRICES]
 DERIVED = [(f, VECTOR) for f in (log_sum_exp, total)] + [(f, MATRIX) for f in (strided,)]
 

@@ -15,6 +15,7 @@ from .fusion import swaps_last_two
 from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
 from .loopnest import Fold, Target, assign, counted, reduce
 from .outside import BLAS, BLAS_THREADS, blas_threads
+from .regions import grain, region
 from .scalars import number
 
 TINY = 512  # multiplications up to which vector code beats a call of BLAS
@@ -59,7 +60,7 @@ def matmul(ctx, node: Apply, plan):
     if count == 1:
         _multiply(ctx, plan, t.dtype, m, n, k, left, right, left.array.data, right.array.data, out.data)
         return out
-    with counted(b, count) as i:
+    with _over_batch(ctx, plan, count, m, n, k) as i:
 
         def part(data, rows, columns):
             return element_pointer(b, data, times(b, i, times(b, rows, columns)), t)
@@ -67,6 +68,20 @@ def matmul(ctx, node: Apply, plan):
         sources = part(left.array.data, m, k), part(right.array.data, k, n)
         _multiply(ctx, plan, t.dtype, m, n, k, left, right, *sources, part(out.data, m, n))
     return out
+
+
+@contextmanager
+def _over_batch(ctx, plan, count, m, n, k):
+    """A loop over products, by all cores where there are many that need no BLAS, which has threads of its own."""
+    size, kernel = None, Kernel(ctx, plan)
+    if all(isinstance(d, int) for d in (m, n, k)) and m * n * k <= TINY:
+        size = grain(kernel, count, m * n * k + m * k + k * n + m * n)
+    if size is None:
+        with counted(ctx.b, count) as i:
+            yield i
+        return
+    with region(kernel, count, size) as (first, last), counted(ctx.b, last, first=first) as i:
+        yield i
 
 
 def _common(x, y):
