@@ -72,6 +72,13 @@ EXPRESSIONS = {
     "elem(slice(x, start, step), i) == elem(x, start + i * step)": (
         "x: f64[7], i: i64 | elem(slice_(x, 1, steps=(2,), shape=(3,)), mod(i, 3))"
     ),
+    "elem(reshape(x), i) == elem(x, j), where only axes of size 1 come and go, or i is known": (
+        "x: f64[2,3], y: f64[1,5], i: i64 | add(elem(reshape(x, shape=(3, 2)), 1, 1), "
+        "elem(reshape(y, shape=(5,)), mod(i, 5)))"
+    ),
+    "elem(concat(x, y), i) == elem(y, i - len(x)), where i is known": (
+        "x: f64[2], y: f64[3] | elem(concat(x, y, axis=0), 3)"
+    ),
     "elem(gather(x, i), k) == elem(x, elem(i, k)) when rank(x) == 1 and rank(i) == 1": (
         "x: f64[5], k: i64 | elem(gather(x, iota(shape=(4,))), mod(k, 4))"
     ),

@@ -159,6 +159,40 @@ def _elem_slice(x, *idx):
         )
 
 
+@computed("elem", "elem(reshape(x), i) == elem(x, j), where only axes of size 1 come and go, or i is known")
+def _elem_reshape(x, *idx):
+    if not made_by(x, "reshape") or not isinstance(x.args[0].type, Array) or None in x.type.shape:
+        return None
+    old, new = x.args[0].type.shape, x.type.shape
+    if [d for d in old if d != 1] == [d for d in new if d != 1]:
+        kept = iter([i for i, d in zip(idx, new, strict=True) if d != 1])
+        return elem(x.args[0], *[Constant(0, Scalar("i64")) if d == 1 else next(kept) for d in old])
+    if None in old or not all(map(known, idx)):
+        return None
+    place, at = 0, []
+    for i, d in zip(idx, new, strict=True):
+        place = place * d + i.value
+    for d in reversed(old):
+        place, k = divmod(place, d)
+        at.insert(0, Constant(k, Scalar("i64")))
+    return elem(x.args[0], *at)
+
+
+@computed("elem", "elem(concat(x, y), i) == elem(y, i - len(x)), where i is known")
+def _elem_concat(x, *idx):
+    if not made_by(x, "concat") or not known(idx[x.attrs["axis"]]):
+        return None
+    axis = x.attrs["axis"]
+    place = idx[axis].value
+    for piece in x.args:
+        size = piece.type.shape[axis]
+        if size is None:
+            return None
+        if place < size:
+            return elem(piece, *idx[:axis], Constant(place, Scalar("i64")), *idx[axis + 1 :])
+        place -= size
+
+
 @computed("elem", "elem(set_elem(x, v, i), j) == elem(x, j), where i and j are known and differ")
 def _elem_elsewhere(x, *idx):
     if made_by(x, "set_elem") and any(
@@ -230,6 +264,8 @@ READING = RuleSet(
     _elem_broadcast,
     _elem_transpose,
     _elem_slice,
+    _elem_reshape,
+    _elem_concat,
     equation("elem(gather(x, i), k) == elem(x, elem(i, k))", "rank(x) == 1 and rank(i) == 1"),
     _slice_all,
     _slice_fill,
