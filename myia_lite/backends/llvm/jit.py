@@ -40,6 +40,26 @@ def parse(text: str) -> llvm.ModuleRef:
     return m
 
 
+def split_loops(module: llvm.ModuleRef) -> None:
+    """Put each loop nest into a function of its own: vectorising a loop takes time in proportion to the function that
+    it stands in, and so to the square of a program with very many.
+    """
+    known = {f.name for f in module.functions}
+    builder = llvm.create_pass_builder(machine(), llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_loop_simplify_pass()
+    passes.add_lcssa_pass()
+    passes.add_loop_rotate_pass()
+    passes.add_loop_simplify_pass()
+    passes.add_loop_extract_pass()
+    passes.run(module, builder)
+    for f in module.functions:
+        if f.name not in known and not f.is_declaration:
+            f.add_function_attribute("noinline")
+
+
 def optimise(module: llvm.ModuleRef, level: int = 3, unroll: bool = True) -> llvm.ModuleRef:
     """The module, changed in place by LLVM's own pipeline of that level."""
     options = llvm.create_pipeline_tuning_options(speed_level=level)

@@ -47,6 +47,7 @@ from .runtime import (
 )
 
 LARGE = 12_000  # lines of LLVM IR
+LOOP, LOOPS = "\nloop", 100  # the label of a counted loop, and how many of them may be optimised together
 
 
 def results_of(graph: Graph) -> tuple:
@@ -83,7 +84,10 @@ def optimised(m: ModuleBuilder):
     network's Hessian-vector product is several times faster.  Only very large programs, as those of high derivatives,
     do without, for the time it takes to compile them."""
     text = str(m.module)
-    return jit.optimise(jit.parse(text), unroll=text.count("\n") < LARGE)
+    module, many = jit.parse(text), text.count(LOOP) > LOOPS
+    if many:
+        jit.split_loops(module)
+    return jit.optimise(module, unroll=not many and text.count("\n") < LARGE)
 
 
 class _Entry(Context):
