@@ -514,6 +514,37 @@ def test_what_has_no_plain_description_is_not_kept(cache):
         Walk().object(threading.Lock())
 
 
+class Computed:
+    rate = 1.0
+
+    @functools.cached_property
+    def late(self):
+        return COUNT[0]
+
+    def __getattr__(self, name):
+        if name == "dynamic":
+            return COUNT[0]
+        raise AttributeError(name)
+
+
+COUNT = [2.0]
+
+
+def reader(held, name):
+    return {"late": lambda x: held.late * x, "dynamic": lambda x: held.dynamic * x}[name]
+
+
+@pytest.mark.parametrize("name", ["late", "dynamic"])
+def test_an_attribute_that_is_computed_is_not_kept(cache, name):
+    """What it comes from is not in the key."""
+    results = []
+    for count in (2.0, 3.0):
+        COUNT[0], held = count, Computed()
+        results.append(run(reader(held, name), 1.0))
+    assert results == [(2.0, True), (3.0, True)]
+    assert not list(cache.glob("*.code"))
+
+
 def test_a_strategy_of_the_user_is_not_kept(cache):
     assert myia(plain, optimize=simplify)(2.0) == 5.0
     assert not list(cache.glob("*.code"))

@@ -7,11 +7,12 @@ and holds the program: JSON for what Python needs to know of it, then the machin
 
 from __future__ import annotations
 
+import inspect
 import json
 import struct
 import sys
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .store import Store, current
 
 FORMAT = b"2"
 MISSING = object()
+READ = (FunctionType, staticmethod, classmethod, MemberDescriptorType)  # descriptors that hand out what they hold
 BUILTIN = {c.__name__: c for c in (tuple, list, dict, *PLAIN)}
 
 
@@ -225,7 +227,7 @@ def _check_covered(inferred, walk: Walk) -> None:
         if cell is not None:
             ok = walk.number(cell) is not None
         elif isinstance(d, Attribute):
-            ok = isinstance(d.owner, ModuleType) or (walk.number(d.owner) is not None and _covers(walk, d.value))
+            ok = isinstance(d.owner, ModuleType) or (_held(walk, d.owner, d.name) and _covers(walk, d.value))
         elif isinstance(d, Contents):
             ok = walk.number(d.owner) is not None
         else:
@@ -235,6 +237,17 @@ def _check_covered(inferred, walk: Walk) -> None:
     for f in inferred.functions:
         if walk.number(f) is None:
             raise Unstorable("a function that the walk does not see")
+
+
+def _held(walk: Walk, owner: Any, name: str) -> bool:
+    """Did the walk see this attribute, and is reading it no computation?"""
+    if (id(owner), name) not in walk.names:
+        classes = owner.__mro__ if isinstance(owner, type) else type(owner).__mro__
+        made_since = name in getattr(owner, "__dict__", ())
+        if made_since or not any((id(c), name) in walk.names for c in classes):
+            return False
+    found = inspect.getattr_static(owner, name)
+    return isinstance(found, READ) or not hasattr(type(found), "__get__")
 
 
 def _covers(walk: Walk, value: Any) -> bool:

@@ -52,11 +52,13 @@ class Walk:
         self.digest = hashlib.sha256(start)
         self.objects: list[Any] = []
         self.numbers: dict[int, int] = {}
+        self.names: set[tuple[int, str]] = set()  # attributes that objects and classes hold themselves
 
     def fork(self) -> Walk:
         """A walk that goes on from here by itself."""
         other = Walk()
         other.digest, other.objects, other.numbers = self.digest.copy(), list(self.objects), dict(self.numbers)
+        other.names = set(self.names)
         return other
 
     def hexdigest(self) -> str:
@@ -212,6 +214,7 @@ class Walk:
             if name in IGNORED or type(value).__module__ == "_collections":
                 continue
             self.token(name)
+            self.names.add((id(cls), name))
             f = getattr(value, "__func__", value)
             if isinstance(f, types.FunctionType) and f.__code__.co_filename.startswith(GENERATED):
                 self.token("generated")  # from the fields, by dataclasses and named tuples
@@ -239,6 +242,7 @@ class Walk:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if name not in ("__dict__", "__weakref__") and hasattr(x, name):
                     state[name] = getattr(x, name)
+        self.names.update((id(x), name) for name in state)
         self._sequence("state", [part for item in sorted(state.items()) for part in item])
 
 
