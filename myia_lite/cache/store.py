@@ -13,16 +13,17 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+from . import off
+
 MAGIC = b"myia\x00\x01\r\n"
 HEAD = len(MAGIC) + hashlib.sha256().digest_size
 LIMIT = 512 << 20  # bytes in all; `MYIA_CACHE_SIZE` says otherwise
 SLACK = 0.8  # of the limit is left after a clearing
-OFF = ("0", "off", "false", "no")
 
 
 def directory() -> Path | None:
     """Where the cache is: `MYIA_CACHE_DIR`, else the platform's place for caches; None where it is switched off."""
-    if os.environ.get("MYIA_CACHE", "").lower() in OFF:
+    if off():
         return None
     if chosen := os.environ.get("MYIA_CACHE_DIR"):
         return Path(chosen)
@@ -146,15 +147,3 @@ def current() -> Store | None:
     """The store in use; None where the cache is off."""
     path = directory()
     return None if path is None else _stores.setdefault(path, Store(path))
-
-
-class CodeStore:
-    """Code by key, for a back end: in the store that is in use at the time."""
-
-    def read(self, name: str) -> bytes | None:
-        files = current()
-        return None if files is None else files.read(f"{name}.object")
-
-    def write(self, name: str, content: bytes) -> bool:
-        files = current()
-        return files is not None and files.write(f"{name}.object", content)

@@ -6,9 +6,8 @@ import llvmlite.ir as ll
 import numpy as np
 
 from ...ir import Array, Graph
-from ...ops.define import NUMPY_DTYPES
 from . import jit
-from .layout import I64, PTR, element, i64
+from .layout import I64, NUMPY, PTR, element, i64
 
 VOID = ll.VoidType()
 SIGNATURES = {  # of `runtime.py`
@@ -132,7 +131,7 @@ class ModuleBuilder:
 
     def constant_data(self, value, t: Array):
         """A pointer to the elements of a constant array, which the program keeps alive."""
-        a = np.ascontiguousarray(value, NUMPY_DTYPES[t.dtype])
+        a = np.ascontiguousarray(value, NUMPY[t.dtype])
         name = f"const.{len(self.constants)}"
         self.constants[name] = a
         g = ll.GlobalVariable(self.module, element(t), name)

@@ -15,10 +15,8 @@ import numpy as np
 from ...ir import INTS, Array, Scalar, Type
 from .. import exception, note_line
 from . import jit, outside, records, runtime
-from .layout import DATA
+from .layout import DATA, NUMPY
 from .runtime import FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
-
-NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
 
 
 def slots_of(t) -> int:
