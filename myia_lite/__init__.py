@@ -42,6 +42,7 @@ from .ir import (
 
 if TYPE_CHECKING:
     from .check import check_grads
+    from .device import to_device, to_host
     from .external import Foreign, foreign
     from .sparse import sparse_hessian, sparse_jacobian
 
@@ -74,6 +75,8 @@ __all__ = [
     "sparse_hessian",
     "sparse_jacobian",
     "stop_gradient",
+    "to_device",
+    "to_host",
     "value_and_grad",
     "value_and_jacobian",
     "vjp",
@@ -85,6 +88,8 @@ _LATE = {
     "foreign": "external",
     "sparse_hessian": "sparse",
     "sparse_jacobian": "sparse",
+    "to_device": "device",
+    "to_host": "device",
 }
 
 

@@ -107,7 +107,7 @@ def abstract(value: Any) -> Template:
         return COMPLEX
     if isinstance(value, (np.ndarray, np.complexfloating)) and value.dtype.kind == "c":
         return _complex(value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or hasattr(kind, "__myia_array__"):
         return _array(value)
     if isinstance(value, np.generic) and not isinstance(value, (np.str_, np.bytes_)):
         return Dyn(Scalar(_dtype(value)))

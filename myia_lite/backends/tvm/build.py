@@ -49,6 +49,7 @@ class Build:
     recursive: bool
     registers: int  # of a call that does not recurse
     launches: int  # nests that were meant to be kernels
+    reads: int  # places where a number goes from the device to the host
     source: str
 
 
@@ -65,6 +66,8 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
     if PIPELINE not in tirx.compilation_pipeline.PIPELINE_MAP:
         tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
     builder = relax.ExecBuilder()
+    with builder.function("machine", num_inputs=0):
+        builder.emit_ret(builder.vm_state())
     arguments = 3 + sum(leaves_of(p.type) for p in graph.params)
     with builder.function("main", num_inputs=arguments):
         registers = [builder.r(k) for k in range(arguments)]
@@ -73,7 +76,8 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
     module = tvm.IRModule(functions)
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
     source = device_source(executable.mod) if device else ""
-    out = Build(executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, shared.launches, source)
+    counts = shared.launches, shared.reads
+    out = Build(executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, *counts, source)
     if device:
         check_kernels(out)
     return out
@@ -103,7 +107,8 @@ def check_kernels(out: Build) -> None:
 
 # ---- the function that the virtual machine calls ---------------------------------------------------------------------
 def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
-    """main(machine, registers, constants, state, leaves…) -> an array of the results' leaves, as a packed function."""
+    """main(machine, registers, constants, state, leaves…) -> the leaf of the result, or an array of several, as a
+    packed function."""
     code = Code()
     self_, args, count, result = (
         tirx.Var(n, t) for n, t in (("self", HANDLE), ("args", HANDLE), ("count", "int32"), ("result", HANDLE))
@@ -162,7 +167,10 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
             value = from_bits(code.let(tirx.BufferLoad(out, [const(k)])), kind)
             leaves.append(code.let(packed(code.let(value), kind)))
     r = heap.register()
-    heap.call(r, "ffi.Array", *leaves)
+    if len(leaves) == 1:
+        heap.call(r, "vm.builtin.copy", *leaves)
+    else:
+        heap.call(r, "ffi.Array", *leaves)
     for o in objects:
         heap.reset(o)
     kind = code.let(field(regs, r, ANY_KIND, "int32"))

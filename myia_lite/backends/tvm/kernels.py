@@ -158,7 +158,7 @@ class Kernel:
         where = unit_reshape(node)
         if where is not None:
             return self.at(x, [0 if k is None else index[k] for k in where])
-        number = linear(index, self.dims(node))
+        number = linear(index, self.dims(node, computed=True))
         number = number if isinstance(number, int) else self.code.let(number)
         if isinstance(x, Constant) or x not in self.plan.inlined:
             return self.load_at(x, number)

@@ -39,7 +39,7 @@ class Shared:
         self.constants: list = []  # ("shape", sizes) or ("array", NumPy array), by index
         self._index: dict = {}
         self.errors: list = []
-        self.launches = 0
+        self.launches = self.reads = 0
         self.symbols = {g: f"myia_{k}" for k, g in enumerate(graphs)}
 
     def shape(self, sizes: tuple) -> int:
@@ -251,6 +251,7 @@ class Lowering:
         self.heap.reset(box.register)
         word = self.code.let(tirx.BufferLoad(place, [const(0)]))
         self.state.store(tirx.Add(self.state.load(COPIES), const(1)), COPIES)
+        self.shared.reads += 1
         if dtype == "f32":
             return self.code.let(tirx.reinterpret("float32", tirx.Cast("int32", word)))
         return self.code.let(from_bits(word, dtype))

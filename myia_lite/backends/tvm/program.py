@@ -12,13 +12,16 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from ...ir import INTS, Array, Graph, Residual
+from ...ir import INTS, Array, Graph, MyiaTypeError, Residual
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
 from .build import build, leaves_of, results_of
+from .devices import DeviceArray, copies, place
+from .layout import parts
 from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 
 LOCK = threading.Lock()  # TVM's compiler is not known to be safe from several threads
+DTYPE_OF = {k: np.dtype(v) for k, v in NUMPY_DTYPES.items()}
 ANY = 16  # bytes of a register
 ROOM, DEEP_ROOM = 160 << 10, 240 << 20  # bytes of native stack for a recursion
 WINDOWS, DEEP_WINDOWS = 1 << 12, 1 << 20  # registers for one
@@ -42,12 +45,20 @@ def target_of(target: str) -> tvm.target.Target:
     return tvm.target.Target(json.loads(target) if target.startswith("{") else target)
 
 
+def device_of(target):
+    """TVM's device for a target."""
+    return tvm.cpu() if target.kind.name in ("llvm", "c") else tvm.device(target.kind.name)
+
+
 class _Machine:
     """What one thread needs to run a program."""
 
     def __init__(self, program: Program):
-        self.virtual = tvm.relax.VirtualMachine(program.executable, program.device)
-        self.main = self.virtual["main"]
+        if not program.device.exist:
+            raise MyiaTypeError(f"there is no device for the target {program.target.kind.name!r}")
+        self.virtual = tvm.relax.VirtualMachine(program.loaded, program.device)
+        self.pointer = self.virtual["machine"]()  # its memory pool; its function `main` would only hand it on
+        self.main = program.main
         self.constants = tvm_ffi.List([self._constant(c, program.device) for c in program.constants])
         self.words = np.zeros(STATE, np.int64)
         self.words[STACK_ROOM] = ROOM
@@ -84,24 +95,27 @@ class Program:
             made = build(graph, self.target)
         self.source, self.constants, self.errors = made.source, made.constants, made.errors
         self.executable, self.recursive = made.executable, made.recursive
+        self.loaded = made.executable.jit()
+        self.main = next(m for m in self.loaded.imports if m.implements_function("myia_main"))["myia_main"]
+        self.many = sum(len(parts(t)) for t in self.results) != 1
         self.registers = made.registers + (WINDOWS if made.recursive else 0)
-        self.device = tvm.cpu() if self.target.kind.name in ("llvm", "c") else tvm.device(self.target.kind.name)
+        self.device = device_of(self.target)
+        self.on_device = self.device.dlpack_device_type() != 1
         self._local = threading.local()
         self._deep = False
 
     def machine(self) -> _Machine:
-        m = getattr(self._local, "machine", None)
-        if m is None or self._local.process != os.getpid():
-            m = self._local.machine = _Machine(self)
-            self._local.process = os.getpid()
-        return m
+        """That of this thread; a forked process makes its own."""
+        local = self._local
+        if getattr(local, "generation", None) != _forks[0]:
+            local.machine, local.generation = _Machine(self), _forks[0]
+        return local.machine
 
     def __call__(self, leaves) -> list:
         if self._deep:
             return self._call_deep(leaves)
-        machine = self.machine()
         try:
-            return self._run(machine, leaves)
+            return self._run(self.machine(), leaves)
         except _TooDeep:
             self._deep = True
         return self._call_deep(leaves)
@@ -137,55 +151,79 @@ class Program:
 
     def _run(self, machine: _Machine, leaves) -> list:
         args: list = []
+        stays = False
         for x, t in zip(leaves, self.params, strict=True):
-            if isinstance(t, Residual):
+            kind = t.__class__
+            if x.__class__ is DeviceArray:
+                stays = True
+            if kind is Array:
+                args.append(self._array(x, t))
+            elif kind is Residual:
                 args += x
+            elif t.dtype == "bool":
+                args.append(int(bool(x)))
             else:
-                args.append(self._argument(x, t))
-        machine.words[ERROR] = 0
+                args.append(operator.index(x) if t.dtype in INTS else float(x))
         try:
-            out = machine.main(machine.regs, machine.constants, machine.state, *args)
+            out = machine.main(machine.pointer, machine.regs, machine.constants, machine.state, *args)
         except Exception:
             number = int(machine.words[ERROR])
+            machine.words[ERROR] = 0
             machine.registers(len(machine.regs))  # drops what the failed call left
             if not number:
                 raise
             self._fail(number, machine.words[VALUES : VALUES + 4].tolist())
-        return self._unpack(out)
+        if self.on_device and machine.words[COPIES]:
+            copies["to host"] += int(machine.words[COPIES])
+            machine.words[COPIES] = 0
+        return self._unpack(list(out) if self.many else [out], stays)
 
-    def _argument(self, x, t):
-        if isinstance(t, Array):
-            a = np.require(x, NUMPY_DTYPES[t.dtype], ["C", "A"])
-            if a.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, a.shape, strict=True)):
-                raise TypeError(f"an array of shape {a.shape} where {t} is compiled")
-            return self._tensor(a)
-        if t.dtype == "bool":
-            return int(bool(x))
-        return operator.index(x) if t.dtype in INTS else float(x)
+    def _array(self, x, t):
+        dtype = DTYPE_OF[t.dtype]
+        if x.__class__ is DeviceArray:
+            if x.dtype != dtype or len(x.shape) != t.rank:
+                raise TypeError(f"an array of {x.dtype} and shape {x.shape} where {t} is compiled")
+            tensor = place(x, self.device)._shaped()
+            return self._copied(tensor) if self.escaping else tensor
+        if x.__class__ is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
+            x = np.require(x, dtype, ["C", "A", "W"])  # read-only memory is copied: DLPack does not carry it
+        if x.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, x.shape, strict=True)):
+            raise TypeError(f"an array of shape {x.shape} where {t} is compiled")
+        if self.escaping:  # a record may hold an argument, which its owner may write to later
+            x = x.copy()
+        if self.on_device:
+            copies["to device"] += 1
+            return tvm.runtime.tensor(x, self.device)
+        return tvm_ffi.from_dlpack(x)
 
-    def _tensor(self, a):
-        if self.escaping and a.size:  # a record may hold an argument, which its owner may write to later
-            a = a.copy()
-        if not a.flags.writeable or not a.size:  # what DLPack does not carry
-            a = a.copy() if a.size else np.empty(a.shape, a.dtype)
-        if self.device.dlpack_device_type() != 1:
-            return tvm.runtime.tensor(a, self.device)
-        return tvm_ffi.from_dlpack(a)
+    def _copied(self, tensor):
+        fresh = tvm.runtime.empty(tuple(tensor.shape), str(tensor.dtype), self.device)
+        tvm.get_global_func("runtime.TVMTensorCopyFromTo")(tensor, fresh)
+        return fresh
 
-    def _unpack(self, out) -> list:
+    def _unpack(self, out: list, stays: bool) -> list:
+        """The results' leaves; arrays stay on the device, or come to the host."""
         values, at = [], 0
         for t in self.results:
-            x = out[at]
-            at += 1
-            if isinstance(t, Residual):
-                values.append(tuple(out[at - 1 + k] for k in range(leaves_of(t))))
-                at += leaves_of(t) - 1
-            elif isinstance(t, Array):
-                shape = tuple(d if d is not None else int(out[(at := at + 1) - 1]) for d in t.shape)
-                a = x.numpy() if self.device.dlpack_device_type() != 1 else np.from_dlpack(x)
-                values.append(a.reshape(shape))
+            if t.__class__ is Array:
+                x = out[at]
+                shape = t.shape
+                if None in shape:
+                    dyn = iter(out[at + 1 :])
+                    shape = tuple(next(dyn) if d is None else d for d in shape)
+                at += 1 + t.shape.count(None)
+                if stays:
+                    values.append(DeviceArray(x, shape, DTYPE_OF[t.dtype]))
+                    continue
+                copies["to host"] += self.on_device
+                a = x.numpy() if self.on_device else np.from_dlpack(x)
+                values.append(a if a.shape == shape else a.reshape(shape))
+            elif t.__class__ is Residual:
+                values.append(tuple(out[at : at + leaves_of(t)]))
+                at += leaves_of(t)
             else:
-                values.append(NUMPY_DTYPES[t.dtype](x))
+                values.append(NUMPY_DTYPES[t.dtype](out[at]))
+                at += 1
         return values
 
     def _fail(self, number: int, words) -> None:
@@ -207,6 +245,8 @@ def _from_word(word: int, dtype: str):
 
 
 _STARTING = threading.Lock()
+_forks = [0]  # how often this process was forked from another
+os.register_at_fork(after_in_child=lambda: _forks.__setitem__(0, _forks[0] + 1))
 
 
 __all__ = ["COPIES", "Program"]

@@ -1,0 +1,86 @@
+"""Arrays that lie on a device, and stay there between calls.
+
+A compiled function of this back end takes them as it takes NumPy's; where one of its arguments is such an array, array
+results are, too.  Nothing is copied behind the caller's back but NumPy arguments to the device, and what is copied is
+counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import tvm
+import tvm_ffi
+
+CPU = 1  # DLPack's number
+copies: Counter = Counter()  # "to device", "to host": arrays and numbers copied since the process started
+
+
+class DeviceArray:
+    """An array on a device, which nobody writes to: `shape`, `dtype`, DLPack's protocol, `numpy()`."""
+
+    __slots__ = ("tensor", "shape", "dtype")
+    __myia_array__ = True  # what `infer.abstract` goes by
+
+    def __init__(self, tensor, shape: tuple, dtype):
+        self.tensor, self.shape, self.dtype = tensor, shape, np.dtype(dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def device(self) -> str:
+        return str(self.tensor.device)
+
+    def __len__(self):
+        if not self.shape:
+            raise TypeError("an array without axes has no length")
+        return self.shape[0]
+
+    def numpy(self) -> np.ndarray:
+        """A copy on the host."""
+        copies["to host"] += 1
+        t = self.tensor
+        host = np.array(np.from_dlpack(t)) if on_cpu(t) else t.numpy()
+        return host.reshape(self.shape)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("an array on a device is copied")
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def _shaped(self):
+        t = self.tensor
+        return t if tuple(t.shape) == self.shape else tvm.get_global_func("vm.builtin.reshape")(t, self.shape)
+
+    def __dlpack__(self, **options):
+        return self._shaped().__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.tensor.__dlpack_device__()
+
+    def __repr__(self):
+        return f"<DeviceArray {self.dtype}{list(self.shape)} on {self.device}>"
+
+
+def on_cpu(tensor) -> bool:
+    return tensor.__dlpack_device__()[0] == CPU
+
+
+def place(x, device) -> DeviceArray:
+    """`x` on that device: itself where it lies there, without a copy where DLPack allows it."""
+    kind = device.dlpack_device_type()
+    if isinstance(x, DeviceArray) and x.__dlpack_device__()[0] == kind:
+        return x
+    if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == kind != CPU:
+        t = tvm_ffi.from_dlpack(x, require_contiguous=True)
+        return DeviceArray(t, tuple(t.shape), str(t.dtype))
+    a = np.array(x, order="C")  # of our own: the caller may write to his
+    copies["to device"] += 1
+    return DeviceArray(tvm_ffi.from_dlpack(a) if kind == CPU else tvm.runtime.tensor(a, device), a.shape, a.dtype)
