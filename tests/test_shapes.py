@@ -251,3 +251,25 @@ def test_shapes_from_several_threads():
     for n, got in zip(sizes, results, strict=True):
         np.testing.assert_allclose(got, np.sin(1.0) + np.cos(1.0) * np.ones(n))
     assert f.compilations == 2
+
+
+PRODUCTS = {
+    "A B": lambda a, b: a @ b,
+    "Aᵀ B": lambda a, b: a.T @ b,
+    "A Bᵀ": lambda a, b: a @ b.T,
+    "Aᵀ Bᵀ": lambda a, b: a.T @ b.T,
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("vector", ["none", "left", "right"])
+def test_products_of_open_sizes(name, vector):
+    """Loops for few multiplications, BLAS for more, and one thread of it up to a size: the running program chooses."""
+    f = myia(PRODUCTS[name])
+    for m, n, k in ((2, 3, 4), (3, 4, 5), (7, 8, 9), (2, 2, 2), (13, 11, 17), (60, 50, 40), (150, 130, 170)):
+        a = RNG.standard_normal((k, m) if "Aᵀ" in name else (m, k))
+        b = RNG.standard_normal((n, k) if "Bᵀ" in name else (k, n))
+        if vector != "none":
+            a, b = (RNG.standard_normal(k), b) if vector == "left" else (a, RNG.standard_normal(k))
+        np.testing.assert_allclose(f(a, b), PRODUCTS[name](a, b), rtol=1e-10, atol=1e-12)
+    assert f.compilations == 2

@@ -6,6 +6,7 @@ BLAS is SciPy's, by address (`outside`).  It is column-major: a row-major C = A 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 from llvmlite import ir
 
@@ -19,6 +20,7 @@ from .regions import grain, region
 from .scalars import number
 
 TINY = 512  # multiplications up to which vector code beats a call of BLAS
+OPEN = 2048  # multiplications of open sizes up to which plain loops do
 WIDEST = 16  # columns of a tiny product: a row is one vector
 ROW, MATRIX = 64, 1 << 13  # elements of a row that registers hold, of a matrix that one core is soon done with
 
@@ -103,10 +105,15 @@ def _multiply(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
         _by_vectors(ctx, dtype, m, n, k, left.transposed, right.transposed, a, b, c)
     elif (n == 1 or m == 1) and _as_rows(ctx, dtype, m, n, k, left, right, a, b, c):
         pass
-    elif n == 1 or m == 1:
-        _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c)
+    elif small:
+        _by_blas(ctx, dtype, m, n, k, left, right, a, b, c)
     else:
-        _by_gemm(ctx, dtype, m, n, k, left, right, a, b, c)
+        work = times(ctx.b, times(ctx.b, m, n), k)
+        with ctx.b.if_else(ctx.b.icmp_signed("<=", work, i64(OPEN))) as (few, many):
+            with few:
+                _by_open_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c)
+            with many:
+                _by_blas(ctx, dtype, m, n, k, left, right, a, b, c)
 
 
 def _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
@@ -128,6 +135,23 @@ def _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
         assign(kernel, target, product)
     else:
         reduce(kernel, Fold("sum", dtype), product, {1}, target)
+
+
+def _by_open_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
+    """Few multiplications, of sizes that only the running program knows: the innermost loop runs along stored rows."""
+    if m != 1 and n != 1:
+        _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c)
+        return
+    matrix, data, vector = (left, a, b) if n == 1 else (right, b, a)
+    transposed = matrix.transposed if n == 1 else not matrix.transposed
+    rows, columns = matrix.stored
+    as_stored, line = SimpleNamespace(transposed=False, stored=[rows, columns]), SimpleNamespace(transposed=False)
+    if transposed:  # a row of numbers by the matrix
+        line.stored = [1, rows]
+        _by_loops(ctx, plan, dtype, 1, columns, rows, line, as_stored, vector, data, c)
+    else:
+        line.stored = [columns, 1]
+        _by_loops(ctx, plan, dtype, rows, 1, columns, as_stored, line, data, vector, c)
 
 
 def _by_dots(ctx, dtype, m, k, a, b, c) -> None:
@@ -249,25 +273,31 @@ class Arguments:
 ALONE = 1 << 21  # multiplications from which on a second thread is worth waking: it may take its time on a busy machine
 
 
-@contextmanager
-def _in_one_thread(ctx, m, n, k):
-    """A product too small for a second thread.  What is restored is the number at the start: others may be inside."""
-    small = all(isinstance(d, int) for d in (m, n, k)) and m * n * k < ALONE
-    found = blas_threads() if small else None
-    if found is None or found[1] == 1:
-        yield
+def _by_blas(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
+    """A product by BLAS, which for one that is too small for a second thread is told to use none.
+
+    What is restored is the number of threads at the start: others may be inside.
+    """
+    call, found, work = (
+        (_by_gemv if n == 1 or m == 1 else _by_gemm),
+        blas_threads(),
+        times(ctx.b, times(ctx.b, m, n), k),
+    )
+    alone = work < ALONE if isinstance(work, int) else ctx.b.icmp_signed("<", work, i64(ALONE))
+    if alone is False or found is None or found[1] == 1:
+        call(ctx, dtype, m, n, k, left, right, a, b, c)
         return
-    f = ctx.external(BLAS_THREADS, ir.FunctionType(ir.VoidType(), [I32]))
-    ctx.b.call(f, [I32(1)])
-    yield
-    ctx.b.call(f, [I32(found[1])])
+    limit, signature = found[1], ir.FunctionType(ir.VoidType(), [I32])
+    threads = I32(1) if alone is True else ctx.b.select(alone, I32(1), I32(limit))
+    ctx.b.call(ctx.external(BLAS_THREADS, signature), [threads])
+    call(ctx, dtype, m, n, k, left, right, a, b, c)
+    ctx.b.call(ctx.external(BLAS_THREADS, signature), [I32(limit)])
 
 
 def _by_gemm(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
     args = Arguments(ctx, "gemm", dtype).flag(right.transposed).flag(left.transposed).int(n).int(m).int(k).number(1.0)
     args.pointer(b).leading(right.stored[1]).pointer(a).leading(left.stored[1]).number(0.0).pointer(c).leading(n)
-    with _in_one_thread(ctx, m, n, k):
-        args.call()
+    args.call()
 
 
 def _by_gemv(ctx, dtype, m, n, k, left, right, a, b, c) -> None:
