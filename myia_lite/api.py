@@ -25,7 +25,7 @@ from .callable import NativeCallable
 from .infer import abstract, leaves, rebuild
 from .infer.abstract import Record
 from .infer.structures import Template, sized, skeleton, widened
-from .ir import MyiaError, MyiaTypeError, MyiaValueError, Residual, Tuple
+from .ir import MyiaError, MyiaTypeError, MyiaValueError, Residual, element_types
 
 if TYPE_CHECKING:  # what compiles is imported when something is compiled
     from .infer import Inferred
@@ -285,7 +285,7 @@ class _Program:
 
             self.inferred = owner._infer(args, keywords)
             graph = optimised(self.inferred.graph, owner.optimize)
-            types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
+            types = element_types(graph.result_type)
             self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
             self.run = get_backend(owner.backend).compile(graph)
             self.watched = watched(self.inferred.dependencies)

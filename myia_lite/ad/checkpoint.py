@@ -13,12 +13,27 @@ the loop's entry, chunk number i has i^(k-1) trips, which comes to the same.  "l
 
 from __future__ import annotations
 
-from ..ir import F64, I64, Apply, Builder, Clone, Constant, Graph, Never, Node, Sum, Tuple, current, free_variables
+from ..ir import (
+    F64,
+    I64,
+    Apply,
+    Builder,
+    Clone,
+    Constant,
+    Graph,
+    Never,
+    Node,
+    Sum,
+    Tuple,
+    current,
+    element_types,
+    free_variables,
+)
 from ..ops.control import call, case, loop, make, recur, switch
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, cast, ceil, eq, lt, maximum, mul, pow, sub
 from .sites import Site, sites
-from .tangent import element_types, elements
+from .tangent import elements
 
 TRIPS = 16  # of the smallest chunk, where chunks are halved: a state costs more than a few trips
 

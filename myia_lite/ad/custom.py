@@ -6,11 +6,11 @@ transpose, which reverse mode makes.  Whether a rule is so is read off its graph
 
 from __future__ import annotations
 
-from ..ir import Apply, Array, Constant, Graph, MyiaTypeError, Node, Tuple, current, is_float
+from ..ir import Apply, Array, Constant, Graph, MyiaTypeError, Node, Tuple, current, element_types, is_float
 from ..ops.arrays import filled
 from ..ops.control import call, custom, get, grad
 from .linearity import Linearity
-from .tangent import Path, element_types, elements
+from .tangent import Path, elements
 
 
 class Custom:

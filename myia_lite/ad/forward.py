@@ -28,6 +28,7 @@ from ..ir import (
     Tuple,
     Type,
     current,
+    element_types,
     is_float,
 )
 from ..ops.arrays import broadcast, dim, dims
@@ -38,7 +39,7 @@ from .activity import Activity
 from .custom import Custom, without_rule
 from .edits import prune
 from .residuals import bind_results
-from .tangent import Path, differentiable, element_types, elements, leaves, pack, part, tangent, type_at, unpack, zero
+from .tangent import Path, differentiable, elements, leaves, pack, part, tangent, type_at, unpack, zero
 
 Leaf = tuple[Node, Path]
 TAILS = frozenset({"switch", "case", "loop", "recur", "call"})

@@ -6,8 +6,7 @@ A `Linearity` reads it off a graph, by a fixpoint over the kinds of values.  Wha
 
 from __future__ import annotations
 
-from ..ir import Apply, Constant, Graph, Never, Node, Tuple, Type, is_float
-from .tangent import element_types
+from ..ir import Apply, Constant, Graph, Never, Node, Tuple, Type, element_types, is_float
 
 ZERO, FIXED, LINEAR, OTHER = range(4)  # of a value: zero; no function of the inputs; linear in them; anything else
 ADDITIVE = frozenset({"add", "sub", "neg"})

@@ -16,6 +16,7 @@ from ..ir import (
     Sum,
     Tuple,
     current,
+    element_types,
 )
 from ..ops.control import (
     call,
@@ -31,7 +32,6 @@ from ..ops.control import tuple_ as tuple_of
 from .custom import Custom
 from .sites import Site
 from .tangent import (
-    element_types,
     elements,
 )
 

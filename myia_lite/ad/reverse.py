@@ -33,6 +33,7 @@ from ..ir import (
     Tuple,
     clone,
     current,
+    element_types,
 )
 from ..ops.control import (
     case,
@@ -49,7 +50,6 @@ from .residuals import Forward
 from .tangent import (
     Path,
     Sums,
-    element_types,
     elements,
     tangent,
     type_at,

@@ -85,10 +85,6 @@ def part(n: Node, path: Path) -> Node:
     return n
 
 
-def element_types(t) -> tuple:
-    return t.elems if isinstance(t, Tuple) else (t,)
-
-
 def elements(n: Node) -> list[Node]:
     """The results that a node stands for."""
     return [part(n, (k,)) for k in range(len(n.type.elems))] if isinstance(n.type, Tuple) else [n]

@@ -11,14 +11,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..ir import I64, Array, Builder, Clone, Constant, Graph, Node, Scalar, Tuple, constant, current, shape_of
+from ..ir import (
+    I64,
+    Array,
+    Builder,
+    Clone,
+    Constant,
+    Graph,
+    Node,
+    Scalar,
+    Tuple,
+    constant,
+    current,
+    element_types,
+    shape_of,
+)
 from ..ops.arrays import broadcast, dim, dims, repeated, row, set_row, slice, slice_set
 from ..ops.control import loop, recur, switch
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import floordiv, lt, minimum
 from .batching import Batching
 from .rows import Lanes, Stacked
-from .tangent import element_types, elements
+from .tangent import elements
 from .varying import Calls, Dependent, Mask, all_leaves
 
 LANES = 8

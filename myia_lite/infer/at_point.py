@@ -8,7 +8,20 @@ the rules of forward mode, and saves what those multiply tangents by.
 
 from __future__ import annotations
 
-from ..ir import Builder, Constant, Graph, Node, Residual, Scalar, Tuple, Type, current, is_float, shape_of
+from ..ir import (
+    Builder,
+    Constant,
+    Graph,
+    Node,
+    Residual,
+    Scalar,
+    Tuple,
+    Type,
+    current,
+    element_types,
+    is_float,
+    shape_of,
+)
 from ..ops import arrays, control
 from ..ops.control import get
 from ..ops.control import tuple_ as tuple_of
@@ -43,7 +56,7 @@ class AtPoints(Directional):
             floats = [k for k, x in enumerate(site.results) if is_float(x)]
             wrt, flat = tuple(range(len(flat), len(flat) + len(zeros))), [*flat, *zeros]
             seeds = tuple(count + floats.index(k) for k in seeds)
-        results = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
+        results = element_types(graph.result_type)
         type_ = Tuple((*results, point.record))
         node = self.append(control.vjp, flat, (graph,), type_, wrt=wrt, seeds=seeds, record=point.record)
         outs = self._outputs(site, node)

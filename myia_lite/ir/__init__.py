@@ -39,6 +39,7 @@ from .types import (
     Type,
     Unit,
     compatible,
+    element_types,
     is_float,
     shape_of,
     shaped,

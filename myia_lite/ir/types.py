@@ -123,6 +123,11 @@ def is_float(t: Type) -> bool:
     return isinstance(t, (Scalar, Array)) and t.dtype in FLOATS
 
 
+def element_types(t: Type) -> tuple[Type, ...]:
+    """The types of a tuple's elements; of anything else, it alone."""
+    return t.elems if isinstance(t, Tuple) else (t,)
+
+
 def compatible(a: Type, b: Type) -> bool:
     """May a value of type `a` stand where `b` is declared?  Unknown dims match any, `never` matches all."""
     if a == b or a is Never:

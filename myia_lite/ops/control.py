@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir import I64, Array, Bool, Never, Stack, Tuple, compatible, is_float, shape_of, shaped
+from ..ir import I64, Array, Bool, Never, Stack, Tuple, compatible, element_types, is_float, shape_of, shaped
 from .define import define, expect
 
 
@@ -125,7 +125,7 @@ raise_ = define(
 
 
 def _results(g):
-    return g.result_type.elems if isinstance(g.result_type, Tuple) else (g.result_type,)
+    return element_types(g.result_type)
 
 
 def _grad_type(types, attrs, graphs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import Apply, Builder, Clone, Constant, Graph, Node, Scalar, Tuple, free_variables
+from ..ir import Apply, Builder, Clone, Constant, Graph, Node, Scalar, Tuple, element_types, free_variables
 from ..ops.control import get, recur, switch
 from ..ops.control import tuple_ as tuple_of
 from .rules.loops import Counted, counted
@@ -103,7 +103,7 @@ def merge(g: Graph, h: Graph, n: Apply, a: Counted, m: Apply, b: Counted) -> Non
     for p in rest:
         copy.nodes[p] = new.parameter(p.type, p.name, p.span)
     copy.nodes[b.counter] = copy.nodes[a.counter]
-    types = [t.elems if isinstance(t, Tuple) else (t,) for t in (n.type, m.type)]
+    types = [element_types(t) for t in (n.type, m.type)]
     new.result_type = Tuple((*types[0], *types[1]))
 
     def parts(d: Counted, into: Graph):

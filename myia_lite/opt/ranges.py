@@ -7,7 +7,7 @@ but a counter that starts at a known bound and takes small steps is taken never 
 
 from __future__ import annotations
 
-from ..ir import Apply, Constant, Graph, Never, Node, Parameter, Scalar, Tuple, current
+from ..ir import Apply, Constant, Graph, Never, Node, Parameter, Scalar, Tuple, current, element_types
 
 LEAST, MOST = -(2**63), 2**63 - 1
 ANY = LEAST, MOST
@@ -154,9 +154,8 @@ def limit_of(header: Graph, p: Parameter, walk) -> int:
 
 def ranges_of(result: Node, walk) -> dict[int, tuple[int, int]]:
     """The ranges of the integers in the result of a loop, by their place in the tuple (0 for a single one)."""
-    types = result.type.elems if isinstance(result.type, Tuple) else (result.type,)
     out = {}
-    for k, t in enumerate(types):
+    for k, t in enumerate(element_types(result.type)):
         if t == I64:
             found = [
                 range_of(x, walk)

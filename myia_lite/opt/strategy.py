@@ -41,7 +41,7 @@ class Strategy:
     level = 0  # of its operator: 2 binds closest
 
     def on(self, program: Program) -> bool:
-        from .walk import at_result
+        from .traversals import at_result
 
         with program.log.phase(self.text(), program, leaf=True):
             return at_result(self, program)
@@ -265,11 +265,11 @@ class OneOf(OfOperands):
 
 class Traversal(Around):
     def on(self, program):
-        from . import walk
+        from . import traversals
 
         before = program.log.count
         with program.log.phase(self.text(), program, leaf=True):
-            getattr(walk, self.keyword)(self.inner, program)
+            getattr(traversals, self.keyword)(self.inner, program)
         return program.log.count > before
 
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from ...ir import Graph, Residual, Tuple
+from ...ir import Graph, Residual, Tuple, element_types
 from .. import exception
 from .plan import Block, Literal, Plan, Step, as_value
 
@@ -17,8 +17,7 @@ DEEP = {"exception": "RecursionError", "message": "maximum recursion depth excee
 def compile(graph: Graph):
     """See `backends.Backend`."""
     plan = Plan(graph)
-    types = graph.result_type.elems if isinstance(graph.result_type, Tuple) else (graph.result_type,)
-    escaping = any(isinstance(t, Residual) for t in types)
+    escaping = any(isinstance(t, Residual) for t in element_types(graph.result_type))
 
     def run(leaves: list) -> list:
         # held here while the program runs, so that no argument ever looks as if nobody else held it

@@ -12,7 +12,7 @@ import struct
 import llvmlite.ir as ll
 import numpy as np
 
-from ...ir import Apply, Array, Tuple
+from ...ir import Apply, Array, element_types
 from ...ops.define import NUMPY_DTYPES
 from ...ops.foreign import External
 from . import jit, runtime
@@ -101,14 +101,10 @@ def lower(ctx, node: Apply):
     return outs[0] if f.single else tuple(outs)
 
 
-def _result_types(node: Apply) -> tuple:
-    return node.type.elems if isinstance(node.type, Tuple) else (node.type,)
-
-
 # ---- Python functions ------------------------------------------------------------------------------------------------
 def _python(ctx, node: Apply, f: External) -> list:
     b, module, at = ctx.b, ctx.module, 0
-    results = _result_types(node)
+    results = element_types(node.type)
     memory = ctx.alloca(ll.ArrayType(I64, sum(map(_slots, (*(a.type for a in node.args), *results)))), "slots")
     for a in node.args:
         x = ctx.value(a)
@@ -222,7 +218,7 @@ def _native(ctx, node: Apply, f: External) -> list:
             bools += [len(args)] if a.type.dtype == "bool" else []
             args.append(x)
     outs, memory = [], []
-    for d, t in zip(f.results, _result_types(node), strict=True) if f.returns is None else ():
+    for d, t in zip(f.results, element_types(node.type), strict=True) if f.returns is None else ():
         if isinstance(t, Array):
             dims = [i64(n) if isinstance(n, int) else sizes[n] for n in d.dims]
             outs.append(ctx.new_array(t, dims))

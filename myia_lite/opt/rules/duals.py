@@ -12,7 +12,7 @@ what remains is the optimiser's business.
 
 from __future__ import annotations
 
-from ...ir import Apply, Constant, Graph, MyiaTypeError, Never, Node, Primitive, Tuple, current, is_float
+from ...ir import Apply, Constant, Graph, MyiaTypeError, Never, Node, Primitive, Tuple, current, element_types, is_float
 from ...ops import PRIMITIVES
 from ...ops.control import get, jvp, loop, recur, switch
 from ...ops.control import tuple_ as tuple_of
@@ -23,10 +23,6 @@ from ..walk import BRANCH, LOOP, goes_round
 
 dual = Primitive("dual", lambda types, attrs, graphs: types[0], "dual(x, x_dot): x, whose tangent is known")
 tangent = Primitive("tangent", lambda types, attrs, graphs: types[0], "tangent(x): the derivative of x along the seeds")
-
-
-def results(g: Graph):
-    return g.result_type.elems if isinstance(g.result_type, Tuple) else (g.result_type,)
 
 
 def parts(n: Node) -> list[Node]:
@@ -42,13 +38,13 @@ def with_tangents(n: Node) -> Node:
 
 
 def wide(t):
-    ts = t.elems if isinstance(t, Tuple) else (t,)
+    ts = element_types(t)
     return Tuple((*ts, *filter(is_float, ts)))
 
 
 def narrow(n: Node, t) -> Node:
     """The value of type `t` whose parts and tangents `n` is the tuple of."""
-    ts = t.elems if isinstance(t, Tuple) else (t,)
+    ts = element_types(t)
     dots = iter(range(len(ts), len(n.type.elems)))
     out = [
         dual(get(n, index=k), get(n, index=next(dots))) if is_float(x) else get(n, index=k) for k, x in enumerate(ts)
