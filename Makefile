@@ -1,5 +1,6 @@
 # make demo    train the digits network, with what it needs, in .venv
 # make test    run the tests
+# make test-gpu  run the tests that need a GPU, with measurements
 # make bench   print the ratio tables against C, JAX and others
 # make lint    ruff
 #
@@ -16,7 +17,7 @@ BENCH       ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench lint clean FORCE
+.PHONY: help demo test test-gpu bench lint clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -26,6 +27,9 @@ demo: $(VENV)/.has-examples
 
 test: $(VENV)/.has-dev
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.has-dev $(VENV)/.has-tvm
+	PYTHONPATH=tests $(PY) -m pytest -s -n 0 -rs tests/gpu
 
 bench: $(VENV)/.has-bench
 	$(PY) -m benchmarks $(BENCH)

@@ -224,6 +224,29 @@ class MyiaFunction(NativeCallable):
             return show(parse_function(python_function(self._function)).graph)
         return text(stage, self._infer(*self._signature(args, keywords)).graph, self.optimize)
 
+    def export(self, path, *args, backend: str = "tvm", target: str | None = None, **keywords) -> None:
+        """Write the program for arguments like these as a shared library, which TVM's runtime alone loads, in C++ too.
+
+        Its function "run" of Relax's virtual machine takes the leaves of the arguments in order (tensors, ints,
+        floats) and, last, arrays captured from outside; it returns the leaf of the result, or an array of several.
+        target: that of the function, or "llvm".  Linking needs a C++ compiler.
+
+        Raises MyiaValueError for another back end, and where TVM is not installed.
+
+        >>> myia(lambda x: x + 1.0).export("f.so", 2.0, backend="llvm")
+        Traceback (most recent call last):
+        ...
+        myia_lite.ir.errors.MyiaValueError: the backend 'llvm' writes no libraries
+        Instead: backend='tvm'
+        """
+        if backend != "tvm":
+            raise MyiaValueError(f"the backend {backend!r} writes no libraries", remedy="backend='tvm'")
+        from .compiler import optimised
+
+        graph = optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize)
+        own = self.backend.partition(":")[2] if self.backend.startswith("tvm") else ""
+        get_backend("tvm").export(graph, path, target or own or "llvm")
+
     def log(self, *args, trace: bool = False, between: Callable | None = None, **keywords) -> Log:
         """What the optimiser does to the program for these arguments: phases and their times, and the rules that fired.
 

@@ -1,5 +1,12 @@
 """The TVM back end on the CPU: primitives, the table of programs, random programs, as the others run them."""
 
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("tvm", reason="apache-tvm is not installed")
@@ -190,8 +197,6 @@ def test_a_device_that_is_not_there():
 
 
 def test_a_forked_process():
-    import os
-
     compiled = myia(backend="tvm")(lambda a: np.sum(a * a))
     assert compiled(np.ones(10)) == 10.0
     pid = os.fork()
@@ -210,3 +215,43 @@ def test_time_of_a_call():
     one = np.float64(1.0)
     base = min(repeat(lambda: np.add(one, one), number=2000, repeat=5))
     assert min(repeat(lambda: program.run([1.0, 2.0]), number=2000, repeat=5)) < 25 * base
+
+
+# ---- libraries -------------------------------------------------------------------------------------------------------
+def test_exported_and_loaded_by_the_runtime_alone(tmp_path):
+    import tvm
+
+    path = tmp_path / "f.so"
+    weights = np.array([1.0, 2.0, 3.0])
+
+    def f(x, n):
+        for _ in range(n):
+            x = np.tanh(x) * weights
+        return np.sum(x), x
+
+    f_and_x = myia(backend="tvm")(f)
+    f_and_x.export(path, weights, 1)
+    machine = tvm.relax.VirtualMachine(tvm.runtime.load_module(str(path)), tvm.cpu())
+    x = np.array([0.1, -0.2, 0.3])
+    total, y = machine["run"](tvm.runtime.tensor(x), 4, tvm.runtime.tensor(weights))
+    assert_same((float(total), np.array(np.from_dlpack(y))), f_and_x(x, 4))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_loaded_from_cpp(tmp_path):
+    """The commands in `examples/cpp/load.cc`."""
+    import tvm
+    import tvm_ffi
+
+    example = Path(__file__).parent.parent / "examples" / "cpp"
+    environment = {**os.environ, "PYTHONPATH": str(example.parent.parent)}
+    subprocess.run([sys.executable, example / "export.py", tmp_path / "m.so"], check=True, env=environment)
+    places = [Path(m.__file__).parent for m in (tvm, tvm_ffi)]
+    flags = [flag for p in places for flag in (f"-I{p}/include", f"-L{p}/lib", f"-Wl,-rpath,{p}/lib")]
+    command = ["g++", "-std=c++20", example / "load.cc", *flags]
+    command += ["-Wl,--no-as-needed", "-ltvm_runtime", "-ltvm_ffi", "-o", tmp_path / "load"]
+    subprocess.run(command, check=True)
+    out = subprocess.run([tmp_path / "load", tmp_path / "m.so"], check=True, capture_output=True, text=True).stdout
+    names = runpy.run_path(str(example / "export.py"))
+    value, gradient = value_and_grad(names["energy"])(np.arange(4.0), 3)
+    np.testing.assert_allclose(np.array(out.split(), float), [value, *gradient], atol=1e-6)

@@ -129,3 +129,32 @@ def test_nvcc_compiles_it(tmp_path, arch):
         text=True,
     )
     assert done.returncode == 0, done.stderr[:2000]
+
+
+@pytest.mark.parametrize("shape", [(100_000,), (3, 5000), (70, 30)])
+@pytest.mark.parametrize("reduce", [np.sum, np.max, np.min, np.prod])
+def test_stages_of_a_reduction(monkeypatch, shape, reduce):
+    """What a device does in stages, run on the CPU: the same kernels as loops."""
+    from myia_lite import myia
+    from myia_lite.backends.tvm import kernels
+
+    partials = kernels._partials
+
+    class OnDevice:
+        class ctx:
+            device = True
+
+    monkeypatch.setattr(kernels, "_partials", lambda kernel, *sizes: partials(OnDevice, *sizes))
+    a = np.random.default_rng(0).normal(size=shape) * 0.01 + 1.0
+    for axis in (None, *range(a.ndim)):
+        compiled = myia(backend="tvm")(lambda x, axis=axis: reduce(x, axis=axis))
+        np.testing.assert_allclose(compiled(a), reduce(a, axis=axis), rtol=1e-10)
+
+
+def test_a_full_sum_has_several_stages():
+    def total(x):
+        return np.sum(np.tanh(x))
+
+    for size, stages in ((100, 1), (10_000_000, 4)):
+        graph = optimised(infer(total, (abstract(np.zeros(size)),), parse_function).graph, None)
+        assert build(graph, cuda("sm_90")).launches == stages

@@ -22,6 +22,14 @@ def compile(graph: Graph, target="llvm", **options):
     return Program(graph, target, **options)
 
 
+def export(graph: Graph, path, target="llvm") -> None:
+    """Write `graph` as a shared library whose function `run` takes the leaves of the arguments."""
+    required()
+    from .program import write
+
+    write(graph, path, target)
+
+
 class At:
     """This back end, for one target."""
 
@@ -47,4 +55,4 @@ def required() -> None:
         ) from None
 
 
-__all__ = ["VERSION", "At", "at", "compile", "required"]
+__all__ = ["VERSION", "At", "at", "compile", "export", "required"]

@@ -8,11 +8,14 @@ the depth of integer arithmetic to find its ranges.  What is emitted here needs 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax, tirx
 from tvm.ir import PrimType, StringImm
 from tvm.relax import vm_build
@@ -20,11 +23,12 @@ from tvm.tirx import op, transform
 from tvm.tirx import stmt as S
 
 from ...ir import Array, Graph, Never, Tuple
+from ...ops.define import NUMPY_DTYPES
 from ..llvm.ownership import CallGraph
 from .code import ANY_KIND, ANY_VALUE, DTYPES, FLOAT, HANDLE, INT, Code, Memory, const, field, offset, pointer, sequence
 from .heap import HEADER, Heap, from_bits, packed
 from .layout import OBJECT, parts
-from .lower import ERROR, RECURSION_ERROR, STACK_LIMIT, STACK_ROOM, Lowering, Shared, address_in
+from .lower import ERROR, RECURSION_ERROR, STACK_LIMIT, STACK_ROOM, STATE, WINDOW_LIMIT, Lowering, Shared, address_in
 
 PIPELINE = "myia"
 
@@ -53,8 +57,11 @@ class Build:
     source: str
 
 
-def build(graph: Graph, target: tvm.target.Target) -> Build:
+def build(graph: Graph, target: tvm.target.Target, portable: bool = False) -> Build:
+    """`portable`: with a function `run` that takes the arguments alone, and brings what `main` wants besides."""
     device = target.kind.name not in ("llvm", "c")
+    # TVM has CUDA's compiler round as it likes, unless told not to; who sets the variable to nothing asks for that
+    os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
     calls = CallGraph(graph)
     shared = Shared(calls.graphs, device)
     functions, window = {}, 0
@@ -62,6 +69,7 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
         lowering = Lowering(g, calls, shared)
         functions[shared.symbols[g]] = lowering.run(owned_results=g is graph)
         window += lowering.heap.registers
+    window += WINDOWS if portable and calls.recursive else 0
     functions["myia_main"] = _main(graph, shared)
     if PIPELINE not in tirx.compilation_pipeline.PIPELINE_MAP:
         tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
@@ -73,6 +81,9 @@ def build(graph: Graph, target: tvm.target.Target) -> Build:
         registers = [builder.r(k) for k in range(arguments)]
         builder.emit_call("myia_main", [builder.vm_state(), *registers], builder.r(arguments))
         builder.emit_ret(builder.r(arguments))
+    if portable:
+        functions["myia_start"] = _start(window + 8)
+        _run(builder, arguments - 3, window + 8, shared)
     module = tvm.IRModule(functions)
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
     source = device_source(executable.mod) if device else ""
@@ -183,6 +194,52 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
     return tirx.PrimFunc([self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")).with_attr(
         {"global_symbol": "__tvm_ffi_myia_main", "myia.packed": True}
     )
+
+
+# ---- for programs that are loaded elsewhere --------------------------------------------------------------------------
+WINDOWS, ROOM = 1 << 12, 160 << 10  # registers, and bytes of native stack, for a recursion
+
+
+def _start(registers: int) -> tirx.PrimFunc:
+    """start(state, registers): the state of a call that begins."""
+    code = Code()
+    self_, args, count, result = (
+        tirx.Var(n, t) for n, t in (("self", HANDLE), ("args", HANDLE), ("count", "int32"), ("result", HANDLE))
+    )
+    state = field(offset(code.let(field(args, 0, ANY_VALUE, HANDLE)), HEADER), 0, 1, pointer("i64"))
+    words = Memory(code, code.let(state), "i64")
+    regs = field(offset(code.let(field(args, 1, ANY_VALUE, HANDLE)), HEADER), 0, 1, "int64")
+    for k in range(STATE):
+        words.store(const(ROOM if k == STACK_ROOM else 0), k)
+    words.store(tirx.Add(code.let(regs), const(16 * registers)), WINDOW_LIMIT)
+    code.emit(S.Return(tirx.const(0, "int32")))
+    return tirx.PrimFunc([self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")).with_attr(
+        {"global_symbol": "__tvm_ffi_myia_start", "myia.packed": True}
+    )
+
+
+def _run(builder, arguments: int, registers: int, shared: Shared) -> None:
+    """run(leaves…): the result of `main`."""
+    with builder.function("run", num_inputs=arguments):
+        given = [builder.r(k) for k in range(arguments)]
+        regs, constants, storage, state, out = (builder.r(arguments + k) for k in range(5))
+        call, machine = builder.emit_call, builder.vm_state()
+        call("ffi.List", [builder.void_arg()] * registers, regs)
+        things = []
+        for kind, value in shared.constants:
+            if kind == "shape":
+                things.append(tvm_ffi.Shape(value))
+            else:
+                a = np.array(value.constant, NUMPY_DTYPES[value.type.dtype], order="C")
+                things.append(tvm.runtime.tensor(a))
+        call("ffi.Array", things, constants)
+        on_host = builder.imm(1 if shared.device else 0)  # the machine's last device is the host
+        word, scope = tvm.DataType("int64"), builder.convert_constant("global")
+        call("vm.builtin.alloc_storage", [machine, (STATE,), on_host, word, scope], storage)
+        call("vm.builtin.alloc_tensor", [storage, builder.imm(0), (STATE,), word], state)
+        call("myia_start", [state, regs])
+        call("myia_main", [machine, regs, constants, state, *given], out)
+        builder.emit_ret(out)
 
 
 # ---- passes ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from .elements import element_of, is_nan
 from .layout import ArrayValue
 
 THREADS = 256  # of a block
+FOLD = 64  # elements that a thread folds together, where more threads can share the work
+MAX_PARTIALS = 1 << 16
 
 
 class Kernel:
@@ -424,9 +426,12 @@ def _reduction(name):
             result = total.get()
             return kernel.code.let(tirx.Cast("float32", result)) if wide != dtype else result
 
+        out_sizes = [sizes[k] for k in kept]
+        many = _partials(kernel, product(out_sizes), product([sizes[a] for a in axes]))
+        if many > 1:
+            return _in_stages(kernel, node, kept, out_sizes, many, lambda a, b: _combine(kernel, op, dtype, a, b), zero)
         if not isinstance(node.type, Array):
             return kernel.scalar(dtype, lambda: fold([]))
-        out_sizes = [sizes[k] for k in kept]
         out = kernel.ctx.new_array(node.type, out_sizes)
         target = kernel.access(out)
         with kernel.space(out_sizes) as outer:
@@ -434,6 +439,60 @@ def _reduction(name):
         return out
 
     return rule
+
+
+def _partials(kernel, results, elements) -> int:
+    """How many partial results a reduction on the device makes of each result first: a power of 2; 1 for none.
+
+    A thread folds at least FOLD elements, and there are no more threads than fill a device.
+    """
+    if not kernel.ctx.device or not isinstance(results, int) or results > MAX_PARTIALS // 2:
+        return 1
+    wanted = elements // FOLD if isinstance(elements, int) else MAX_PARTIALS
+    wanted = min(wanted, MAX_PARTIALS // max(results, 1))
+    return 1 << (wanted.bit_length() - 1) if wanted > 1 else 1
+
+
+def _in_stages(kernel, node, kept, out_sizes, many: int, combine, zero):
+    """Fold every `many`-th element together, then FOLD of these partial results, and so on."""
+    x, axes, dtype, ctx, code = node.args[0], node.attrs["axes"], node.type.dtype, kernel.ctx, kernel.code
+    sizes = kernel.dims(x)
+    reduced = [sizes[a] for a in axes]
+    count = expr(product(reduced))
+
+    def element(outer, number):
+        index = [None] * len(sizes)
+        for k, i in (*zip(kept, outer, strict=True), *zip(axes, kernel.unravel(number, reduced), strict=True)):
+            index[k] = i
+        return kernel.at(x, index)
+
+    partial = None
+    while True:
+        last = many == 1
+        t = node.type if last and isinstance(node.type, Array) else Array(dtype, (*out_sizes, many))
+        shape = [*out_sizes] if last and isinstance(node.type, Array) else [*out_sizes, many]
+        out = ctx.new_array(t, shape)
+        target = kernel.access(out)
+        with kernel.space([*out_sizes, many]) as (*outer, first):
+            total, at = Cell(code, dtype, zero), Cell(code, "i64", expr(first))
+            with code.loop(tirx.LT(at.peek(), count)):
+                number = at.get()
+                value = element(outer, number)
+                total.set(combine(total.get(), value))
+                at.set(tirx.Add(number, const(many)))
+            place = outer if t is node.type else [*outer, first]
+            target.store(total.get(), linear(place, shape))
+        if partial is not None:
+            ctx.heap.reset(partial.register)
+        if last:
+            return out if isinstance(node.type, Array) else ctx.to_host(out)
+        source, partial, width = target, out, many
+        count = const(width)
+
+        def element(outer, number, source=source, shape=shape):
+            return source.load(code.let(expr(linear([*outer, number], shape))))
+
+        many = max(1, many // FOLD)
 
 
 def _arg_extremum(wins):

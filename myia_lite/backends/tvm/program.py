@@ -234,6 +234,12 @@ class Program:
         raise exception(attrs, [_from_word(w, d) for w, d in zip(words, dtypes, strict=False)], span) from None
 
 
+def write(graph: Graph, path, target: str) -> None:
+    """A shared library that TVM's runtime loads."""
+    with LOCK:
+        build(graph, target_of(target), portable=True).executable.export_library(str(path))
+
+
 class _TooDeep(Exception):
     """A recursion met the end of its stack."""
 
