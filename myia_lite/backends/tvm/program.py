@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import operator
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from ...ir import INTS, Array, Graph, MyiaTypeError, Residual
+from ...ir import INTS, Array, Graph, MyiaTypeError, Residual, Scalar
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
 from .build import build, leaves_of, results_of
@@ -98,6 +99,10 @@ class Program:
         self.loaded = made.executable.jit()
         self.main = next(m for m in self.loaded.imports if m.implements_function("myia_main"))["myia_main"]
         self.many = sum(len(parts(t)) for t in self.results) != 1
+        self.converters = [self._converter(t) for t in self.params]
+        self.takes_records = any(isinstance(t, Residual) for t in self.params)
+        only = self.results[0] if len(self.results) == 1 else None
+        self.number = NUMPY_DTYPES[only.dtype] if isinstance(only, Scalar) else None  # the one result's class
         self.registers = made.registers + (WINDOWS if made.recursive else 0)
         self.device = device_of(self.target)
         self.on_device = self.device.dlpack_device_type() != 1
@@ -150,20 +155,9 @@ class Program:
         return result
 
     def _run(self, machine: _Machine, leaves) -> list:
-        args: list = []
-        stays = False
-        for x, t in zip(leaves, self.params, strict=True):
-            kind = t.__class__
-            if x.__class__ is DeviceArray:
-                stays = True
-            if kind is Array:
-                args.append(self._array(x, t))
-            elif kind is Residual:
-                args += x
-            elif t.dtype == "bool":
-                args.append(int(bool(x)))
-            else:
-                args.append(operator.index(x) if t.dtype in INTS else float(x))
+        args = [convert(x) for convert, x in zip(self.converters, leaves, strict=True)]
+        if self.takes_records:
+            args = [a for x in args for a in (x if x.__class__ is tuple else (x,))]
         try:
             out = machine.main(machine.pointer, machine.regs, machine.constants, machine.state, *args)
         except Exception:
@@ -176,9 +170,22 @@ class Program:
         if self.on_device and machine.words[COPIES]:
             copies["to host"] += int(machine.words[COPIES])
             machine.words[COPIES] = 0
+        if self.number is not None:
+            return [self.number(out)]
+        stays = any(x.__class__ is DeviceArray for x in leaves)
         return self._unpack(list(out) if self.many else [out], stays)
 
-    def _array(self, x, t):
+    def _converter(self, t):
+        """What makes an argument of a leaf."""
+        if isinstance(t, Array):
+            return functools.partial(self._array, t)
+        if isinstance(t, Residual):
+            return tuple
+        if t.dtype == "bool":
+            return lambda x: int(bool(x))
+        return operator.index if t.dtype in INTS else float
+
+    def _array(self, t, x):
         dtype = DTYPE_OF[t.dtype]
         if x.__class__ is DeviceArray:
             if x.dtype != dtype or len(x.shape) != t.rank:
@@ -187,7 +194,9 @@ class Program:
             return self._copied(tensor) if self.escaping else tensor
         if x.__class__ is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
             x = np.require(x, dtype, ["C", "A", "W"])  # read-only memory is copied: DLPack does not carry it
-        if x.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, x.shape, strict=True)):
+        if x.shape != t.shape and (
+            x.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, x.shape, strict=True))
+        ):
             raise TypeError(f"an array of shape {x.shape} where {t} is compiled")
         if self.escaping:  # a record may hold an argument, which its owner may write to later
             x = x.copy()
