@@ -136,15 +136,15 @@ def test_nvcc_compiles_it(tmp_path, arch):
 def test_stages_of_a_reduction(monkeypatch, shape, reduce):
     """What a device does in stages, run on the CPU: the same kernels as loops."""
     from myia_lite import myia
-    from myia_lite.backends.tvm import kernels
+    from myia_lite.backends.tvm import folds
 
-    partials = kernels._partials
+    partials = folds._partials
 
     class OnDevice:
         class ctx:
             device = True
 
-    monkeypatch.setattr(kernels, "_partials", lambda kernel, *sizes: partials(OnDevice, *sizes))
+    monkeypatch.setattr(folds, "_partials", lambda kernel, *sizes: partials(OnDevice, *sizes))
     a = np.random.default_rng(0).normal(size=shape) * 0.01 + 1.0
     for axis in (None, *range(a.ndim)):
         compiled = myia(backend="tvm")(lambda x, axis=axis: reduce(x, axis=axis))

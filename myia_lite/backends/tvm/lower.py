@@ -19,12 +19,13 @@ from ...ir import Apply, Array, Constant, Graph, MyiaTypeError, Never, Node, Sca
 from ..llvm.fusion import plan
 from ..llvm.layout import boxed
 from ..llvm.ownership import CallGraph, Ownership, tail
-from . import kernels
-from .code import DTYPES, HANDLE, Cell, Code, Memory, const, expr, pointer, sequence
+from . import kernels, sums
+from .code import DTYPES, HANDLE, Cell, Code, Memory, const, expr, pointer, sequence, times
 from .elements import LOWERED as ELEMENTS
 from .elements import element_of
-from .heap import Heap, bits, from_bits, packed
-from .layout import OBJECT, ArrayValue, StackValue, SumValue, fields, flatten, parts, slots, unflatten
+from .heap import Heap, bits, from_bits
+from .layout import OBJECT, ArrayValue, fields, flatten, parts, slots, unflatten
+from .nests import Kernel
 
 # what a call shares with its caller, in words: the error's number and values, limits of both stacks, copies to the host
 ERROR, VALUES, STACK_LIMIT, WINDOW_LIMIT, COPIES, STACK_ROOM, STATE = 0, 1, 5, 6, 7, 8, 9
@@ -219,11 +220,11 @@ class Lowering:
 
     def duplicate(self, x: ArrayValue) -> ArrayValue:
         y = self.new_array(x.type, x.dims)
-        kernel = kernels.Kernel(self, self.plan)
+        kernel = Kernel(self, self.plan)
         source, target = self.elements(x), self.elements(y)
         count = 1
         for n in x.dims:
-            count = kernels.times(count, n)
+            count = times(count, n)
         with kernel.space([count]) as (i,):
             target.store(source.load(i), i)
         return y
@@ -572,120 +573,12 @@ class Lowering:
             if isinstance(t, Array):
                 size = 1
                 for n in x.dims:
-                    size = kernels.times(size, n)
+                    size = times(size, n)
                 x, t = expr(size), Scalar("i64")
             kinds.append(t.dtype)
             self.state.store(self.code.let(bits(x, t.dtype)), VALUES + k)
         self.shared.errors.append((node.attrs, tuple(kinds), node.span))
         self.fail(FIRST_ERROR + len(self.shared.errors) - 1)
-
-    # ---- sums and stacks
-    def make(self, node: Apply):
-        s, tag = node.attrs["sum"], node.attrs["tag"]
-        number = s.index(tag)
-        new = [p for a, t in zip(node.args, s.variants[tag], strict=True) for p in flatten(self.consume(a), t)]
-        kinds = fields(s, tag)
-        if not boxed(s):
-            shared, where = slots(s)
-            out = [None] * len(shared)
-            for k, p in zip(where[tag], new, strict=True):
-                out[k] = p
-            for k, kind in enumerate(shared):
-                if out[k] is None:
-                    out[k] = self.nothing(kind)
-            return SumValue(None, const(number), tuple(out), s)
-        r = self.heap.register()
-        self.heap.call(r, "ffi.Array", const(number), *self._items(new, kinds))
-        for p, kind in zip(new, kinds, strict=True):
-            if kind == OBJECT:
-                self.heap.reset(p)
-        return SumValue(r, None, (), s)
-
-    def nothing(self, kind: str):
-        if kind == OBJECT:
-            r = self.heap.register()
-            self.heap.reset(r)
-            return r
-        return const(False if kind == "bool" else 0.0 if kind[0] == "f" else 0, kind)
-
-    def _items(self, values, kinds) -> list:
-        return [
-            self.heap.item(p) if kind == OBJECT else self.code.let(packed(p, kind))
-            for p, kind in zip(values, kinds, strict=True)
-        ]
-
-    def stack_new(self, node: Apply):
-        t = node.type
-        if not parts(t.elem):
-            return StackValue(None, const(0), t)
-        r = self.heap.register()
-        self.heap.call(r, "ffi.List")
-        return StackValue(r, const(0), t)
-
-    def stack_push(self, node: Apply):
-        s, v = (self.consume(a) for a in node.args)
-        t = node.type
-        kinds, code = parts(t.elem), self.code
-        length = code.let(tirx.Add(s.length, const(1)))
-        if not kinds:
-            return StackValue(None, length, t)
-        values = flatten(v, t.elem)
-        _, size = self.heap.sequence(s.register)
-        used = code.let(tirx.Mul(s.length, const(len(kinds))))
-        with code.when(tirx.Or(tirx.NE(size, used), tirx.Not(self.heap.alone(s.register)))):
-            self._prefix(s.register, used)
-        for x in self._items(values, kinds):
-            code.do(op.call_packed("ffi.ListAppend", self.heap.item(s.register), x))
-        for p, kind in zip(values, kinds, strict=True):
-            if kind == OBJECT:
-                self.heap.reset(p)
-        return StackValue(s.register, length, t)
-
-    def _prefix(self, register: int, used) -> None:
-        """The list in the register without what is above the stack's top: itself where nobody else holds it, else a
-        copy of the rest."""
-        code = self.code
-
-        def cut():
-            _, size = self.heap.sequence(register)
-            code.do(op.call_packed("ffi.ListEraseRange", self.heap.item(register), used, size))
-
-        def copied():
-            r = self.heap.register()
-            self.heap.call(r, "ffi.List")
-            items, _ = self.heap.sequence(register)
-            with code.counted(used) as i:
-                item = op.anylist_getitem(items, tirx.Cast("int32", expr(i)))
-                code.do(op.call_packed("ffi.ListAppend", self.heap.item(r), item))
-            self.heap.move(register, r)
-
-        code.choose(self.heap.alone(register), cut, copied)
-
-    def stack_pop(self, node: Apply):
-        t, code = node.args[0].type, self.code
-        s = self.consume(node.args[0])
-        kinds = parts(t.elem)
-        length = code.let(tirx.Sub(s.length, const(1)))
-        if not kinds:
-            return StackValue(None, length, t), unflatten(t.elem, [])
-        items, _ = self.heap.sequence(s.register)
-        at = code.let(tirx.Mul(length, const(len(kinds))))
-        found = []
-        for k, kind in enumerate(kinds):
-            i = code.let(tirx.Add(at, const(k)))
-            if kind == OBJECT:
-                found.append(self.heap.register())
-                self.heap.load_object(found[-1], items, i)
-            else:
-                found.append(self.heap.load(items, i, kind))
-        if OBJECT in kinds:  # so that what was popped is held once
-            with code.when(self.heap.alone(s.register)):
-                _, size = self.heap.sequence(s.register)
-                code.do(op.call_packed("ffi.ListEraseRange", self.heap.item(s.register), at, size))
-        return StackValue(s.register, length, t), unflatten(t.elem, found)
-
-    def stack_len(self, node: Apply):
-        return self.value(node.args[0]).length
 
 
 JUMPS = ("recur", "raise")
@@ -695,11 +588,11 @@ RULES = {
     "switch": Lowering.branch_rule,
     "case": Lowering.branch_rule,
     "guard": Lowering.guard,
-    "make": Lowering.make,
-    "stack_new": Lowering.stack_new,
-    "stack_push": Lowering.stack_push,
-    "stack_pop": Lowering.stack_pop,
-    "stack_len": Lowering.stack_len,
+    "make": sums.make,
+    "stack_new": sums.stack_new,
+    "stack_push": sums.stack_push,
+    "stack_pop": sums.stack_pop,
+    "stack_len": sums.stack_len,
 }
 NOT_LOWERED = {"foreign": "it calls Python, and compiled code here does not hold its lock"}
 LOWERED = frozenset({*RULES, *JUMPS, "tuple", "get", *kernels.RULES, *ELEMENTS})
