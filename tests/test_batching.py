@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from compare import leaves
-from test_ops import CASES, NO_VALUE, SMOOTH, TYPED, close, graph_of, native, type_of
+from test_ops import CASES, NO_VALUE, SMOOTH, TYPED, close, graph_of, type_of
 from test_programs import DERIVED, differentiable_cases, plain
 
 from myia_lite import custom_derivative, foreign, hessian, jacfwd, jacrev, jvp, myia, vjp
@@ -105,7 +105,6 @@ def test_value(p, args, attrs, known):
         check_rows(g, over, args, ways, known)
 
 
-@native
 @pytest.mark.parametrize(("p", "args", "attrs"), [c for c in FLOATS if c.values[0].batch])
 def test_native_value(p, args, attrs):
     *_, over = masks(args)

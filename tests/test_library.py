@@ -7,8 +7,10 @@ import math
 
 import numpy as np
 import pytest
+from operands import B, E, F, I, J, M, T, V, W, narrow
 from scipy import special
 from tracing import (
+    Proxy,
     Tracing,
     agree,
     call,
@@ -26,16 +28,6 @@ from myia_lite.infer import library
 from myia_lite.ir import MyiaError, MyiaTypeError, MyiaValueError
 
 rng = np.random.default_rng(3)
-V = rng.normal(size=3)
-W = rng.normal(size=4)
-M = rng.normal(size=(3, 4))
-N = rng.normal(size=(4, 5))
-T = rng.normal(size=(2, 3, 4))
-I = np.array([[3, -1, 2], [0, 5, -7]])
-F = rng.normal(size=(2, 3)).astype(np.float32)
-J = np.array([2, -3, 4], np.int32)
-B = np.array([True, False, True])
-E = np.zeros((0, 3))
 OPERANDS = [
     2,
     -3,
@@ -72,11 +64,6 @@ OPERATIONS = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
-
-
-def narrow(want) -> bool:
-    """Is NumPy's result of a dtype that the subset does not have (int8, float16)?"""
-    return isinstance(want, (np.ndarray, np.generic)) and want.dtype not in map(np.dtype, ("?", "i4", "i8", "f4", "f8"))
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
@@ -569,8 +556,6 @@ def test_views_are_marked():
         (lambda x: np.concatenate([x, x]), False),
     ]:
         ctx = Tracing()
-        from tracing import Proxy
-
         out = f(Proxy(ctx, ctx.argument(M)))
         assert (out._value.node in ctx.views) == is_view
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from operands import B, E, F, I, J, M, N, T, V, W, narrow
 from tracing import (
     Proxy,
     Tracing,
@@ -19,21 +20,6 @@ from tracing import (
 from myia_lite.ir import MyiaError, MyiaIndexError, MyiaTypeError, MyiaValueError
 
 rng = np.random.default_rng(3)
-V = rng.normal(size=3)
-W = rng.normal(size=4)
-M = rng.normal(size=(3, 4))
-N = rng.normal(size=(4, 5))
-T = rng.normal(size=(2, 3, 4))
-I = np.array([[3, -1, 2], [0, 5, -7]])
-F = rng.normal(size=(2, 3)).astype(np.float32)
-J = np.array([2, -3, 4], np.int32)
-B = np.array([True, False, True])
-E = np.zeros((0, 3))
-
-
-def narrow(want) -> bool:
-    """Is NumPy's result of a dtype that the subset does not have (int8, float16)?"""
-    return isinstance(want, (np.ndarray, np.generic)) and want.dtype not in map(np.dtype, ("?", "i4", "i8", "f4", "f8"))
 
 
 REDUCTIONS = "sum mean prod max min amax amin any all var std argmax argmin ptp count_nonzero cumsum".split()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from operands import M, N, T, V, W
 from scipy import special
 from tracing import Proxy, Tracing, _current, call, written
 
@@ -14,11 +15,6 @@ from myia_lite.ops import arrays, elementwise
 from myia_lite.ops.control import get, grad
 
 rng = np.random.default_rng(0)
-V = rng.normal(size=3)
-W = rng.normal(size=4)
-M = rng.normal(size=(3, 4))
-N = rng.normal(size=(4, 5))
-T = rng.normal(size=(2, 3, 4))
 P = np.abs(M) + 0.5
 
 

@@ -8,18 +8,12 @@ import pytest
 
 from myia_lite.backends import llvm
 from myia_lite.backends.llvm.fusion import plan
+from myia_lite.infer.library.dtypes import NUMPY
+from myia_lite.infer.library.dtypes import OURS as DTYPE
 from myia_lite.ir import FLOATS, Array, Builder, Constant, Graph, Scalar
 from myia_lite.ir.text import parse_text
 from myia_lite.ops import PRIMITIVES as P
 
-NUMPY = {
-    "bool": np.dtype("?"),
-    "i32": np.dtype("i4"),
-    "i64": np.dtype("i8"),
-    "f32": np.dtype("f4"),
-    "f64": np.dtype("f8"),
-}
-DTYPE = {v: k for k, v in NUMPY.items()}
 rng = np.random.default_rng(0)
 
 

@@ -4,14 +4,11 @@ Derivative rules are emitted into typed graphs, run by the interpreter, and comp
 first order, and to second order by applying the rules to what the rules emitted.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from op_samples import SAMPLES, TIES, X1, X2, I, sample
 from straight_line import cotangents, zeros
 
-from myia_lite import backends
 from myia_lite.ad import Forward
 from myia_lite.backends import get_backend
 from myia_lite.backends.interp import compile
@@ -330,10 +327,6 @@ def test_f32_stays_f32(p, args, attrs):
 
 # ---- native lowerings ------------------------------------------------------------------------------------------------
 # Every primitive with a sample is lowered here; those of control flow and data in the programs of `test_interp`.
-NATIVE = Path(backends.__file__).parent / "llvm" / "arrays.py"
-native = pytest.mark.skipif(not NATIVE.exists(), reason="there is no native back end")
-
-
 def close(actual, expected):
     for a, e in zip(actual, expected, strict=True):
         assert a.dtype == e.dtype and np.shape(a) == np.shape(e)
@@ -341,14 +334,12 @@ def close(actual, expected):
         np.testing.assert_allclose(a, e, rtol=near, atol=near)
 
 
-@native
 @pytest.mark.parametrize(("p", "args", "attrs", "known"), with_sizes(CASES))
 def test_native_value(p, args, attrs, known):
     g = graph_of(p, [type_of(a, known) for a in args], attrs, 0)
     close(get_backend("llvm").compile(g)(args), compile(g)(args))
 
 
-@native
 @pytest.mark.parametrize(("p", "args", "attrs"), SMOOTH)
 def test_native_derivative(p, args, attrs):
     types = [type_of(a, known=False) for a in args]

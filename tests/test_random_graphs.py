@@ -1,18 +1,13 @@
 """Random structured programs: back ends move values and write in place; an evaluator that does neither agrees."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myia_lite import backends
 from myia_lite.backends import get_backend
 from myia_lite.ir import I64, Array, Builder, Constant, Graph, verify
 from myia_lite.ops import arrays, control, elementwise
 
-NATIVE = Path(backends.__file__).parent / "llvm" / "arrays.py"
 ROW = Array("i64", (3,))
 
 
@@ -136,7 +131,6 @@ def test_moving_and_writing_in_place_do_not_show(g):
     check(g, "interp")
 
 
-@pytest.mark.skipif(not NATIVE.exists(), reason="there is no native back end")
 @settings(max_examples=60, deadline=None)
 @given(programs())
 def test_nor_do_they_in_native_code(g):

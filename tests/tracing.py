@@ -12,17 +12,11 @@ import numpy as np
 from myia_lite.backends import interp
 from myia_lite.infer import library
 from myia_lite.infer.context import Context
+from myia_lite.infer.library.dtypes import OURS
 from myia_lite.infer.values import Bound, Iterator, Leaf, Mapping, Record, Sequence, Slice, Static, Value
 from myia_lite.ir import Array, Constant, Graph, Node, Scalar, shaped, verify
 from myia_lite.ops import control
 
-OURS = {
-    np.dtype("?"): "bool",
-    np.dtype("i4"): "i32",
-    np.dtype("i8"): "i64",
-    np.dtype("f4"): "f32",
-    np.dtype("f8"): "f64",
-}
 PYTHON = {bool: "bool", int: "i64", float: "f64"}
 
 

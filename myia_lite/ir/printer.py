@@ -1,4 +1,4 @@
-"""The printed form of a program: readable, stable, and (typed programs) parsed back by `text.parse_text`.
+"""The printed form of a program: readable, stable, and (typed programs) parsed back by `text.parse_text`.  A loop:
 
     graph @f(%x: f64) -> f64 {
       %y: f64 = loop(0, %x) {
@@ -13,6 +13,8 @@
       }
       return %y
     }
+
+Nested graphs stand where they are used, and see the names around them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Guaranteed: same values and the same exceptions in the same order; what comes out passes the verifier.
 What it does is a strategy over rewrite rules, a value that is read, chosen and extended: see `strategy` for the
-combinators,
-`rules` for the rules, `pipeline` for the default.
+combinators, `rules` for the rules, `pipeline` for the default.
 """
 
 from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify, split_loops

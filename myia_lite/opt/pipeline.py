@@ -1,8 +1,7 @@
 """The whole optimiser on one page.
 
 `simplify` runs on the user's program, between the orders of differentiation, and on what a back end gets: what one
-order
-leaves unsimplified the next one triples.  `default` is what a back end gets.
+order leaves unsimplified the next one triples.  `default` is what a back end gets.
 """
 
 from __future__ import annotations

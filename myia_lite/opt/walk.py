@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from ..ir import Apply, Builder, Constant, Graph, Never, Node, Scalar, Sum, free_variables, lift
+from ..ops.define import NUMPY_DTYPES
 from .program import Program, size
 from .ranges import induction, narrowed, ranges_of
 from .rule import Ability, ControlRule, Rule, RuleSet
@@ -542,11 +545,8 @@ def count_uses(g: Graph) -> dict[Node, int]:
 
 def fold(op, args, attrs) -> Constant | None:
     """The value of a scalar application on constants, where it is an ordinary number."""
-    import numpy as np
-
-    dtypes = {"bool": np.bool_, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
     t = op.type_rule([a.type for a in args], attrs, ())
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        v = op.value(*[dtypes[a.type.dtype](a.value) for a in args], **attrs)
-    return Constant(dtypes[t.dtype](v).item(), t)
+        v = op.value(*[NUMPY_DTYPES[a.type.dtype](a.value) for a in args], **attrs)
+    return Constant(NUMPY_DTYPES[t.dtype](v).item(), t)

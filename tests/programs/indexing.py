@@ -51,7 +51,7 @@ def slice_at_run_time(a, start, stop, step):
 
 @program((M, 2), (M, -1), (M, -2))
 def steps_at_run_time(m, k):
-    return m[::k, 0] * 2, m[..., ::k], m[:, None, 2::-abs(k)], m[::k, ::k] * m[::k, ::k][0]
+    return m[::k, 0] * 2, m[..., ::k], m[:, None, 2 :: -abs(k)], m[::k, ::k] * m[::k, ::k][0]
 
 
 @program((M, 2), (M, -1), wrt=0)

@@ -9,17 +9,12 @@ import numpy as np
 
 from ...ir import FLOATS, INTS, Array, Scalar
 from ...ops import elementwise as E
+from ...ops.define import NUMPY_DTYPES
 from ..values import Complex, Leaf, Sequence, Static
 from .registry import describe, elaborates, fixed, require
 from .sizes import both, fact
 
-NUMPY = {
-    "bool": np.dtype("?"),
-    "i32": np.dtype("i4"),
-    "i64": np.dtype("i8"),
-    "f32": np.dtype("f4"),
-    "f64": np.dtype("f8"),
-}
+NUMPY = {name: np.dtype(d) for name, d in NUMPY_DTYPES.items()}
 OURS = {d: name for name, d in NUMPY.items()}
 PYTHON = {"bool": bool, "i64": int, "f64": float}
 ORDER = {"bool": 0, "i32": 1, "i64": 2, "f32": 3, "f64": 4}
