@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...ir import Apply, Constant, Graph, Node, Scalar
-from . import vectors
+from . import polls, vectors
 from .expressions import Affine, Kernel, Point, known
 from .layout import DATA, I8, REGISTER, i64, load_parts, memory, on_heap, parts, struct, unflatten
 from .loopnest import counted
@@ -173,8 +173,8 @@ class Block:
         b.store(b.or_(b.load(self.flag, typ=I8), b.zext(condition, I8)), self.flag)
 
 
-def run_blocks(ctx, node: Apply, plan: Ahead, values: list) -> list:
-    """Run a loop from the state `values` in blocks, as far as that goes; the state it gets to."""
+def run_blocks(ctx, node: Apply, plan: Ahead, values: list, long: bool) -> list:
+    """Run a loop from the state `values` in blocks, as far as that goes; the state it gets to.  A `long` one polls."""
     b, g, drive = ctx.b, plan.graph, plan.drive
     values = ctx.header(g, values, "blocks")
     again = ctx.headers[g]
@@ -222,6 +222,8 @@ def run_blocks(ctx, node: Apply, plan: Ahead, values: list) -> list:
     ctx.skipped = skipped
     b.position_at_end(done)
     ctx.headers[g] = again
+    if long:
+        polls.poll(ctx, node)
     ctx.again(g, inner)
     b.position_at_end(out)
     return values

@@ -11,6 +11,7 @@ import llvmlite.ir as ll
 from ...ir import Array, Node, Type
 from .layout import DATA, I1, I8, I64, ITEMSIZE, NULL, PTR, REGISTER, ArrayValue, i64
 from .module import ModuleBuilder
+from .runtime import FIRST_ERROR, OUTSIDE
 
 
 class Context:
@@ -134,6 +135,11 @@ class Context:
 
     def store(self, value, pointer, n: int):
         self.b.store(value, self.offset(pointer, n))
+
+    def outside_error(self, span):
+        """The id of what Python functions raise at a place in the program."""
+        self.module.errors.append((None, (), span))
+        return i64(OUTSIDE + FIRST_ERROR + len(self.module.errors) - 1)
 
     def check(self, ok):
         """Leave the function where not `ok`: the error has been noted in the context."""

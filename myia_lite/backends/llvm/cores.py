@@ -147,35 +147,47 @@ slept:
   br label %wait
 }}
 
-; workers for this process, of which there are none yet; they leave signals to the threads of Python
-define internal void @hire(i32 %pid, i64 %team) noinline {{
+; a thread that leaves signals to the threads of Python; not 0 where there is none
+define internal i32 @silent_thread(ptr %function) {{
 entry:
   %thread = alloca i64
   %all = alloca [32 x i64]
   %before = alloca [32 x i64]
+  %f = call i32 @sigfillset(ptr %all)
+  %b = call i32 @pthread_sigmask(i32 SETMASK, ptr %all, ptr %before)
+  %r = call i32 @pthread_create(ptr %thread, ptr null, ptr %function, ptr null)
+  %a = call i32 @pthread_sigmask(i32 SETMASK, ptr %before, ptr null)
+  %made = icmp eq i32 %r, 0
+  br i1 %made, label %detach, label %done
+detach:
+  %id = load i64, ptr %thread
+  %d = call i32 @pthread_detach(i64 %id)
+  br label %done
+done:
+  ret i32 %r
+}}
+
+; workers for this process, of which there are none yet
+define internal void @hire(i32 %pid, i64 %team) noinline {{
+entry:
   %m = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %c = call i32 @pthread_cond_init(ptr @woken, ptr null)
   store i32 0, ptr @sleeping
   store i64 {CLOSED}, ptr @state
   store i32 %pid, ptr @owner
-  %f = call i32 @sigfillset(ptr %all)
-  %b = call i32 @pthread_sigmask(i32 SETMASK, ptr %all, ptr %before)
   br label %loop
 loop:
   %i = phi i64 [1, %entry], [%i1, %next]
   %more = icmp slt i64 %i, %team
   br i1 %more, label %one, label %done
 one:
-  %r = call i32 @pthread_create(ptr %thread, ptr null, ptr @worker, ptr null)
+  %r = call i32 @silent_thread(ptr @worker)
   %made = icmp eq i32 %r, 0
   br i1 %made, label %next, label %done
 next:
-  %id = load i64, ptr %thread
-  %d = call i32 @pthread_detach(i64 %id)
   %i1 = add i64 %i, 1
   br label %loop
 done:
-  %a = call i32 @pthread_sigmask(i32 SETMASK, ptr %before, ptr null)
   ret void
 }}
 

@@ -14,10 +14,12 @@ WEIGHT = {**dict.fromkeys(("div", "sqrt", "mod", "floordiv", "fmod"), 4), **dict
 
 def may_run_long(graph: Graph) -> bool:
     """Even on small arguments?  What an array of unknown size adds is not counted, if there is one among them."""
-    return _Work(any(isinstance(p.type, Array) for p in graph.params)).of(graph) > LONG
+    return Work(any(isinstance(p.type, Array) for p in graph.params)).of(graph) > LONG
 
 
-class _Work:
+class Work:
+    """Operations of nodes and graphs.  `sized`: what an array of unknown size adds is not counted."""
+
     def __init__(self, sized: bool):
         self.unknown = 0 if sized else math.inf
         self.closed: dict[Graph, float] = {}
@@ -32,7 +34,8 @@ class _Work:
             start, stop = trips(n) or (None, None)
             if not (isinstance(start, Constant) and isinstance(stop, Constant)):
                 return math.inf
-            return max(stop.value - start.value, 0) * self.of(n.graphs[0])
+            times = max(stop.value - start.value, 0)
+            return times and times * self.of(n.graphs[0])
         if name == "foreign":  # takes any time, and may want Python's lock on another thread
             return math.inf
         if name == "call":

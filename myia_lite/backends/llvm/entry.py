@@ -18,6 +18,7 @@ from .layout import DATA
 from .leaves import PLACED, PYTHON, Arguments, Results
 from .native import Program, Record, slots_of
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
+from .runtime import OUTSIDE
 
 WORK = 1 << 15  # bytes of the arguments of unknown size from which on a program runs without the GIL
 FASTCALL_KEYWORDS = 0x80 | 0x2
@@ -257,10 +258,13 @@ class _Entry(Code):
             self.start(done)
             error = self.let(f"phi i64 [{one}, %{free}], [{two}, %{held}]")
         good, bad = self.label(), self.label()
-        self.branch(self.is_("i64", error, 0), good, bad if self.fixed else "slow")
-        if not self.fixed:
-            self.start(good)
-            return
+        if self.fixed:
+            self.branch(self.is_("i64", error, 0), good, bad)
+        else:  # what Python raised is not asked for again
+            any_ = self.label()
+            self.branch(self.is_("i64", error, 0), good, any_)
+            self.start(any_)
+            self.branch(self.let(f"icmp sge i64 {error}, {OUTSIDE}"), bad, "slow")
         self.start(bad)
         for k, v in enumerate([error, *(self.load("i64", "%r", 8 * k) for k in range(4))]):
             x = self.let(f"call ptr @PyLong_FromLongLong(i64 {v})")

@@ -18,7 +18,7 @@ from ...ops.foreign import External
 from . import jit, runtime
 from .layout import DATA, I1, I8, I64, PTR, REGISTER, ArrayValue, i64
 from .module import Symbol
-from .runtime import CONTEXT_VALUES, FIRST_ERROR
+from .runtime import CONTEXT_VALUES
 
 # rt_python(context, arguments, results, callable, error) calls callable(context, arguments, results) with Python's
 # lock.  What it raises is kept in the context as the values of the error: type, value, traceback.
@@ -83,17 +83,6 @@ def _rt_python() -> int:
         return _library["rt_python"]
 
 
-def raise_again(type_: int, value: int, traceback: int) -> None:
-    """Raise what `rt_python` kept; it owns the references no longer."""
-    # ctypes raises what is set when a function of Python's own has returned
-    _restore(type_, value, traceback)
-
-
-_restore = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-    ("PyErr_Restore", ctypes.pythonapi)
-)
-
-
 def lower(ctx, node: Apply):
     """The value of a `foreign` node; its arguments are borrowed."""
     f = node.attrs["function"]
@@ -121,9 +110,8 @@ def _python(ctx, node: Apply, f: External) -> list:
     name = f"python.{len(module.keep)}"
     module.imports[name] = id(callback)
     target = ll.GlobalVariable(module.module, I8, name)
-    module.errors.append((None, (), node.span))
     run = ctx.external("rt_python", ll.FunctionType(I64, [PTR, PTR, PTR, PTR, I64]), _rt_python())
-    error = i64(FIRST_ERROR + len(module.errors) - 1)
+    error = ctx.outside_error(node.span)
     failed = b.call(run, [ctx.context, memory, out, Symbol(target), error])
     ctx.check(b.icmp_unsigned("==", failed, i64(0)))
     return _read(ctx, out, results)

@@ -6,15 +6,16 @@ from collections import Counter
 
 import llvmlite.ir as ll
 
-from ...ir import Apply, Array, Graph, Never, Node, Scalar, Type
-from . import arrays, blocks, foreign, libm, scalars, sums
+from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
+from . import arrays, blocks, foreign, libm, polls, scalars, sums
 from .context import Context
+from .cost import Work
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
 from .module import ModuleBuilder
 from .ownership import CallGraph, Cell, Ownership, source, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
-from .unique import Uniqueness, counted_pushes
+from .unique import Uniqueness, counted_pushes, counter
 
 
 def result_type(t: Type) -> ll.Type:
@@ -64,14 +65,16 @@ class Exit:
 
 
 class Lowering(Context):
-    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, results=()):
+    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, work: Work, results=()):
         super().__init__(module, module.functions[graph])
-        self.graph, self.calls = graph, calls
+        self.graph, self.calls, self.work = graph, calls, work
         self.plans = {g: arrays.plan(g) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
         self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
         self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
+        self.latches: dict[Graph, Exit] = {}  # loop graph -> where it polls before the next trip
+        self.strips: dict[Node, tuple] = {}  # a counted loop's switch -> (state, counter, its end, where it polls)
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
         self.plan = None
@@ -202,10 +205,13 @@ class Lowering(Context):
             self._check_stack()
         if self.calls.jumps[g]:
             values = self.header(g, values, "again")
+            self.latches[g] = self._latch(g)
         for p, v in zip(g.params, values, strict=True):
             self.define(p, v)
         leave = Exit(self, g.result_type, "return")
         self.body(g, self.cells(g.params), leave)
+        if self.calls.jumps[g]:
+            self._poll_again(g, self.latches.pop(g), self._somewhere())
         result = leave.enter()
         self._return(flatten(result, g.result_type) if g.result_type is not Never else [])
         b.position_at_end(self.error)
@@ -237,6 +243,11 @@ class Lowering(Context):
         b.store(i64(RECURSION_ERROR), self.context)
         b.branch(self.error)
         b.position_at_end(go)
+        polls.poll(self, self._somewhere())
+
+    def _somewhere(self) -> Node | None:
+        """A node that stands for the function in a message."""
+        return next((n for n in self.graph.nodes if n.span is not None), None)
 
     def header(self, g: Graph, values, name: str) -> list:
         """A loop header with the parameters of `g`, entered from here with `values`."""
@@ -253,7 +264,22 @@ class Lowering(Context):
         self.headers[g] = [block, phis]
         return out
 
+    def _latch(self, g: Graph) -> Exit:
+        return Exit(self, Tuple(tuple(p.type for p in g.params)), "latch")
+
+    def _poll_again(self, g: Graph, latch: Exit, node: Node) -> None:
+        """From a loop's latch to its header."""
+        values = latch.enter()
+        if not latch.incoming:
+            self.b.unreachable()
+            return
+        polls.poll(self, node)
+        self.again(g, values)
+
     def again(self, g: Graph, values) -> None:
+        if g in self.latches:
+            self.latches[g].leave(tuple(values))
+            return
         block, phis = self.headers[g]
         for p, v, mine in zip(g.params, values, phis, strict=True):
             for phi, part in zip(mine, flatten(v, p.type), strict=True):
@@ -334,7 +360,10 @@ class Lowering(Context):
         dying = self.dying
         if node.op.name == "switch":
             blocks = [self.block(f"{g.name}") for g in node.graphs]
-            self.b.cbranch(self.value(node.args[0]), *blocks)
+            if node in self.strips:
+                self._within_strip(node, *blocks)
+            else:
+                self.b.cbranch(self.value(node.args[0]), *blocks)
             for g, block in zip(node.graphs, blocks, strict=True):
                 self.b.position_at_end(block)
                 self.body(g, set(dying), leave)
@@ -361,16 +390,43 @@ class Lowering(Context):
                 start, stop = self.value(start), self.value(stop)
                 values[k], self.reserved[g.params[k]] = sums.reserve(self, g.params[k].type, start, stop)
         dying, self.dying = self.dying, set()  # lives until the loop ends
+        trips = polls.trips_between(node, self.work)
         found = blocks.ahead(node) if self.graph not in self.calls.recursive else None
         if found is not None:
-            values = blocks.run_blocks(self, node, found, values)
+            values = blocks.run_blocks(self, node, found, values, trips != 0)
         values = self.header(g, values, g.name)
+        header, latch = self.headers[g], self._latch(g) if trips != 0 else None
+        if trips and self._may_enter_again(g):
+            index, _, stop = counter(node)
+            end = polls.strip_end(self, values[index], self.scalar(stop), trips)
+            values = self.header(g, values, "strip")
+            self.strips[tail(g)] = values, values[index], end, latch
+        elif latch is not None:
+            self.latches[g] = latch
         for p, v in zip(g.params, values, strict=True):
             self.define(p, v)
         leave = Exit(self, node.type, "exit")
         self.body(g, self.cells(g.params), leave)
+        if latch is not None:
+            self.latches.pop(g, None)
+            self.headers[g] = header
+            self._poll_again(g, latch, node)
         self.dying = dying
         return leave.enter()
+
+    def _may_enter_again(self, g: Graph) -> bool:
+        """Does a loop leave its state as it is until it knows whether there is another trip?"""
+        plain = all(n.op.elementwise and isinstance(n.type, Scalar) for n in g.nodes[:-1])
+        return plain and self.cells(g.params) <= self.ownership.last[g].keys()
+
+    def _within_strip(self, node: Apply, trip, done) -> None:
+        values, index, end, latch = self.strips[node]
+        over, more = self.block("over"), self.block("more")
+        self.b.cbranch(self.b.icmp_signed("<", index, end), trip, over)
+        self.b.position_at_end(over)
+        self.b.cbranch(self.value(node.args[0]), more, done)
+        self.b.position_at_end(more)
+        latch.leave(tuple(values))
 
     def call(self, node: Apply):
         (g,) = node.graphs

@@ -20,6 +20,7 @@ SIGNATURES = {  # of `runtime.py`
     "rt_parallel": (VOID, [PTR, PTR, I64, I64]),
     "rt_end": (I64, [PTR]),
     "rt_detach": (PTR, [PTR, PTR]),
+    "rt_poll": (I64, [PTR, I64]),
     "rt_recursive": (I64, [PTR, PTR, PTR, PTR]),
     "rt_argsort": (VOID, [PTR, PTR, PTR, PTR, I64]),
     "rt_arena": (PTR, [PTR, I64, I64]),
@@ -70,6 +71,9 @@ class ModuleBuilder:
         fn = self.external(name, ll.FunctionType(result, args))
         if name in ("rt_alloc", "rt_unique", "rt_reserve"):
             fn.return_value.add_attribute("noalias")
+        if name == "rt_poll":  # what a loop reads may stay in registers
+            fn.attributes.add("inaccessiblemem_or_argmemonly")
+            fn.attributes.add("cold")
         return fn
 
     def helper(self, key, make):

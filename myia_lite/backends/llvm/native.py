@@ -16,7 +16,7 @@ from ...ir import INTS, Array, Scalar, Type
 from .. import exception, note_line
 from . import jit, outside, records, runtime
 from .layout import DATA, NUMPY
-from .runtime import FIRST_ERROR, MEMORY_ERROR, RECURSION_ERROR
+from .runtime import FIRST_ERROR, MEMORY_ERROR, OUTSIDE, RECURSION_ERROR
 
 
 def slots_of(t) -> int:
@@ -89,16 +89,20 @@ class Program:
             raise MemoryError("out of memory in compiled code")
         if error == RECURSION_ERROR:
             raise RecursionError("maximum recursion depth exceeded in compiled code")
-        attrs, dtypes, span = self.code.errors[error - FIRST_ERROR]
-        if attrs is None:
-            from .foreign import raise_again
-
+        attrs, dtypes, span = self.code.errors[error % OUTSIDE - FIRST_ERROR]
+        if error >= OUTSIDE:
             try:
-                raise_again(*values[:3])
+                _raise_again(*values[:3])
             except BaseException as e:
                 note_line(e, span)
                 raise
         raise exception(attrs, [_from_bits(v, d) for v, d in zip(values, dtypes, strict=False)], span)
+
+
+# what a context has kept of an exception: ctypes raises what is set when a function of Python's own has returned
+_raise_again = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+    ("PyErr_Restore", ctypes.pythonapi)
+)
 
 
 def _from_bits(bits: int, dtype: str):

@@ -167,7 +167,7 @@ class CallGraph:
             for g in self.graphs
             if g in calls[g] or any(h is not g and self.component[h] == self.component[g] for h in self.graphs)
         }
-        raising = {g for g in self.graphs if g in self.recursive or self._raises(g)}
+        raising = {g for g in self.graphs if g in self.recursive or self.jumps[g] or self._raises(g)}
         while True:
             more = {g for g in self.graphs if g not in raising and any(h in raising for h in calls[g])}
             if not more:
@@ -189,8 +189,8 @@ class CallGraph:
 
     @staticmethod
     def _raises(g: Graph) -> bool:
-        """A guard, Python functions, or anything that may run out of memory."""
-        raising = ("guard", "raise", "foreign")
+        """A guard, Python functions, a loop that is interrupted, or anything that may run out of memory."""
+        raising = ("guard", "raise", "foreign", "loop")
         return any(n.op.name in raising or on_heap(n.type) for sub in g.nested() for n in sub.nodes)
 
 

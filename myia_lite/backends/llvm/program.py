@@ -16,7 +16,7 @@ import llvmlite.ir as ll
 from ...ir import Apply, Array, Graph, Never, Node, Tuple
 from . import jit, outside, records
 from .context import Context
-from .cost import may_run_long
+from .cost import Work, may_run_long
 from .layout import (
     DATA,
     I1,
@@ -73,8 +73,9 @@ def build(graph: Graph) -> ModuleBuilder:
     calls = CallGraph(graph)
     for g in calls.graphs:
         declare(m, g)
+    work = Work(sized=False)
     for g in calls.graphs:
-        Lowering(m, g, calls, result_slots(g) if g is graph and g not in calls.called else ()).run()
+        Lowering(m, g, calls, work, result_slots(g) if g is graph and g not in calls.called else ()).run()
     _Entry(m, graph, calls).run()
     return m
 

@@ -5,6 +5,7 @@ A call's *context* is a struct on the stack of its entry function:
     40: the first of the live large objects of this call    48: how far down the stack may grow (null: anywhere)
     56: how many small objects are alive    64, 72: the rest of the newest chunk    80: the chunks    88: its size
     96: the free small objects, a list for each size    552: the slots of the results
+    560: the clock's number when the call last looked for signals (see `signals.py`)
 A heap object has a header:
     0: reference count        8: bytes allocated
     16: `children(obj, &worklist)`, which drops what the object holds, or null
@@ -23,15 +24,17 @@ from __future__ import annotations
 import ctypes
 import functools
 
-from . import cores, jit, merge_sort, records
+from . import cores, jit, merge_sort, records, signals
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
+OUTSIDE = 1 << 32  # is added to the id of what Python functions raise, which the context holds
 CONTEXT_VALUES, CONTEXT_LIVE, CONTEXT_LIMIT, CONTEXT_COUNT, CONTEXT_REST, CONTEXT_END = 8, 40, 48, 56, 64, 72
 CONTEXT_CHUNKS, CONTEXT_CHUNK, CONTEXT_FREE = 80, 88, 96
 SMALL = 7 << 14  # objects of more bytes go through the pool
 CLASSES = 57  # sizes of small objects: multiples of 64 up to 2048, then four in each power of two
 CONTEXT_RESULTS = CONTEXT_FREE + 8 * CLASSES
-CONTEXT_SIZE = CONTEXT_RESULTS + 8
+CONTEXT_TICK = CONTEXT_RESULTS + 8
+CONTEXT_SIZE = CONTEXT_TICK + 8
 FIRST_CHUNK, LAST_CHUNK = 4096, 16 << 20  # bytes: of the chunk on the stack, and where they stop to double
 SHALLOW = 64 << 10  # how much of the caller's stack a recursive program may use: threads may have small ones
 DEEP = 256 << 20  # and how much it gets of its own: a million frames, and an endless recursion ends in a second
@@ -713,18 +716,21 @@ define internal ptr @deep_main(ptr %job) {{
   %args = load ptr, ptr %ap
   %rp = getelementptr i64, ptr %job, i64 2
   %res = load ptr, ptr %rp
+  call void @deputise(ptr %job)
   %r = call i64 %fn(ptr %args, ptr %res, ptr %l)
   %out = getelementptr i64, ptr %job, i64 4
   store i64 %r, ptr %out
+  call void @finished(ptr %job)
   ret ptr null
 }}
 
 define internal i64 @deep(ptr %fn, ptr %args, ptr %res) {{
 entry:
-  %job = alloca [5 x i64]
+  %job = alloca [{signals.JOB_SIZE} x i8], align 64
   %attr = alloca [32 x i64], align 16
   %thread = alloca i64
   store ptr %fn, ptr %job
+  call void @prepare(ptr %job)
   %ap = getelementptr i64, ptr %job, i64 1
   store ptr %args, ptr %ap
   %rp = getelementptr i64, ptr %job, i64 2
@@ -745,7 +751,7 @@ failed:
   br i1 %again, label %try, label %no
 wait:
   %t = load i64, ptr %thread
-  %j = call i32 @pthread_join(i64 %t, ptr null)
+  call void @attend(ptr %job, i64 %t)
   %out = getelementptr i64, ptr %job, i64 4
   %r = load i64, ptr %out
   br label %done
@@ -801,8 +807,9 @@ EXPORTS = (
     "rt_arena_drop",
     "rt_parallel",
     "rt_threads",
+    *signals.EXPORTS,
 )
-PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef")
+PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef", *signals.PYTHON)
 _library = None
 
 
@@ -814,9 +821,11 @@ def addresses() -> dict[str, int]:
             python = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON}
             python["PyCFunction_Type"] = id(type(len))
             text = TEXT + merge_sort.TEXT + cores.text(jit.machine().triple)
+            text += signals.text(CONTEXT_TICK, CONTEXT_VALUES)
             _library = jit.link(jit.compiled(text, 3), python, EXPORTS, "runtime")
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_library))  # its threads outlive the interpreter
             set_threads(cores.threads())
+            signals.watch(_library["rt_main_thread"])
         return {name: _library[name] for name in EXPORTS}
 
 

@@ -1,0 +1,59 @@
+"""Where compiled loops and recursions look for signals of Python's; see `signals.py`."""
+
+from __future__ import annotations
+
+import llvmlite.ir as ll
+from llvmlite.ir.instructions import LoadInstr
+
+from ...ir import Apply, Node
+from .cost import Work
+from .layout import I64, i64
+from .module import Symbol
+from .runtime import CONTEXT_TICK
+from .unique import counter
+
+STRIP = 1 << 17  # operations between two polls of a counted loop, some 50 µs
+SHORT = 1 << 20  # operations of a loop that needs no poll
+
+
+class _Volatile(LoadInstr):
+    """A load that is never taken out of a loop; unlike an atomic one, it lets others out."""
+
+    def descr(self, buf):
+        (pointer,) = self.operands
+        buf.append(f"load volatile {self.type}, {pointer.type} {pointer.get_reference()}\n")
+
+
+def poll(ctx, node: Node | None) -> None:
+    """Let Python's signal handlers run, if it is time to look; what they raise names the line of `node`."""
+    b, m = ctx.b, ctx.module
+    ticks = m.module.globals.get("rt_ticks") or ll.GlobalVariable(m.module, I64, "rt_ticks")
+    look, go = ctx.block("look"), ctx.block("go")
+    now = _Volatile(b.block, Symbol(ticks), typ=I64)
+    b._insert(now)
+    same = b.icmp_unsigned("==", now, ctx.load(ctx.context, CONTEXT_TICK, I64))
+    b.cbranch(same, go, look).set_weights([100000, 1])
+    b.position_at_end(look)
+    failed = b.call(m.runtime("rt_poll"), [ctx.context, ctx.outside_error(node and node.span)])
+    b.cbranch(b.icmp_unsigned("==", failed, i64(0)), go, ctx.error)
+    b.position_at_end(go)
+
+
+def trips_between(loop: Apply, work: Work) -> int | None:
+    """How many trips of a loop there are between polls: 0 for no polls, None for one in each trip.
+
+    A counted loop without long trips has an inner loop without polls, which LLVM may vectorise.
+    """
+    if work.node(loop) <= SHORT:
+        return 0
+    (g,) = loop.graphs
+    trip = work.of(g)
+    return int(STRIP // max(trip, 1)) or None if counter(loop) is not None else None
+
+
+def strip_end(ctx, start, stop, trips: int):
+    """Where a loop that counts from `start` to `stop` polls next."""
+    b = ctx.b
+    saturated = ctx.intrinsic("llvm.sadd.sat.i64", I64, [I64, I64])
+    least = ctx.intrinsic("llvm.smin.i64", I64, [I64, I64])
+    return b.call(least, [stop, b.call(saturated, [start, i64(trips)])])
