@@ -74,6 +74,9 @@ class Lowering(Context):
         self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
         self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
         self.latches: dict[Graph, Exit] = {}  # loop graph -> where it polls before the next trip
+        self.descents: set[Apply] = set()  # the calls of a recursive function that poll
+        if graph in calls.recursive:
+            self.descents.update(polls.first(graph, lambda n: n.op.name == "call" and n.graphs[0] in calls.recursive))
         self.strips: dict[Node, tuple] = {}  # a counted loop's switch -> (state, counter, its end, where it polls)
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
@@ -211,7 +214,7 @@ class Lowering(Context):
         leave = Exit(self, g.result_type, "return")
         self.body(g, self.cells(g.params), leave)
         if self.calls.jumps[g]:
-            self._poll_again(g, self.latches.pop(g), self._somewhere())
+            self._poll_again(g, self.latches.pop(g), polls.first(g, self.calls.jumps[g].__contains__)[0])
         result = leave.enter()
         self._return(flatten(result, g.result_type) if g.result_type is not Never else [])
         b.position_at_end(self.error)
@@ -243,11 +246,6 @@ class Lowering(Context):
         b.store(i64(RECURSION_ERROR), self.context)
         b.branch(self.error)
         b.position_at_end(go)
-        polls.poll(self, self._somewhere())
-
-    def _somewhere(self) -> Node | None:
-        """A node that stands for the function in a message."""
-        return next((n for n in self.graph.nodes if n.span is not None), None)
 
     def header(self, g: Graph, values, name: str) -> list:
         """A loop header with the parameters of `g`, entered from here with `values`."""
@@ -430,6 +428,8 @@ class Lowering(Context):
 
     def call(self, node: Apply):
         (g,) = node.graphs
+        if node in self.descents:
+            polls.poll(self, node)
         values = [self.consume(a) for a in node.args]
         args = [x for p, v in zip(g.params, values, strict=True) for x in flatten(v, p.type)]
         out = self.b.call(self.module.functions[g], [self.context, *args], cconv="fastcc")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import llvmlite.ir as ll
 from llvmlite.ir.instructions import LoadInstr
 
-from ...ir import Apply, Node
+from ...ir import Apply, Graph, Node
 from .cost import Work
 from .layout import I64, i64
 from .module import Symbol
@@ -24,7 +24,7 @@ class _Volatile(LoadInstr):
         buf.append(f"load volatile {self.type}, {pointer.type} {pointer.get_reference()}\n")
 
 
-def poll(ctx, node: Node | None) -> None:
+def poll(ctx, node: Node) -> None:
     """Let Python's signal handlers run, if it is time to look; what they raise names the line of `node`."""
     b, m = ctx.b, ctx.module
     ticks = m.module.globals.get("rt_ticks") or ll.GlobalVariable(m.module, I64, "rt_ticks")
@@ -34,9 +34,15 @@ def poll(ctx, node: Node | None) -> None:
     same = b.icmp_unsigned("==", now, ctx.load(ctx.context, CONTEXT_TICK, I64))
     b.cbranch(same, go, look).set_weights([100000, 1])
     b.position_at_end(look)
-    failed = b.call(m.runtime("rt_poll"), [ctx.context, ctx.outside_error(node and node.span)])
+    failed = b.call(m.runtime("rt_poll"), [ctx.context, ctx.outside_error(node.span)])
     b.cbranch(b.icmp_unsigned("==", failed, i64(0)), go, ctx.error)
     b.position_at_end(go)
+
+
+def first(graph: Graph, test) -> list[Apply]:
+    """In each local graph the first node that passes the test."""
+    found = (next(filter(test, g.nodes), None) for g in graph.nested())
+    return [n for n in found if n is not None]
 
 
 def trips_between(loop: Apply, work: Work) -> int | None:
