@@ -237,10 +237,11 @@ def test_a_program_from_the_cache(tmp_path):
         f = myia(counted)
         f(1.0, 10)
         error, late = called(f, 1.0, 10**12)
-        print(json.dumps(type(error).__name__))
+        print(json.dumps([type(error).__name__, f.compilations, error.__notes__[0]]))
         """
-    for _ in range(2):
-        assert run(code, MYIA_CACHE=str(tmp_path / "cache")) == "KeyboardInterrupt"
+    for compilations in (1, 0):
+        kind, made, note = run(code, MYIA_CACHE="1", MYIA_CACHE_DIR=str(tmp_path / "cache"))
+        assert kind == "KeyboardInterrupt" and made == compilations and "for i in range(n)" in note
 
 
 def test_the_clock_stops_and_starts_again():

@@ -383,12 +383,10 @@ def _describe(walk: Walk, t: Template) -> None:
         raise Unstorable(f"a template of kind {type(t).__name__}")
 
 
-def _attrs(attrs: dict | None, walk: Walk) -> dict:
-    """What decides on the exception of a `guard` or a `raise`."""
-    if attrs is None:
-        raise Unstorable("an error from outside")
-    return {k: _plain(attrs[k], walk) for k in ("exception", "message")}
+def _attrs(attrs: dict | None, walk: Walk) -> dict | None:
+    """What decides on the exception of a `guard` or a `raise`; None for what a signal handler raises."""
+    return attrs and {k: _plain(attrs[k], walk) for k in ("exception", "message")}
 
 
-def _from_attrs(data: dict, objects) -> dict:
-    return {k: _from_plain(v, objects) for k, v in data.items()}
+def _from_attrs(data: dict | None, objects) -> dict | None:
+    return data and {k: _from_plain(v, objects) for k, v in data.items()}
