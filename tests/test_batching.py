@@ -2,6 +2,7 @@
 Jacobians made so are those of the columns and of the rows."""
 
 import copy
+import functools
 import itertools
 from collections import Counter
 
@@ -276,14 +277,19 @@ def test_control(f, backend):
 @pytest.mark.parametrize("f", [of_loops, of_data, of_recursion])
 def test_batched_programs_are_batched_again(f, inner, outer):
     """The second derivatives in the four mixtures, against differences of the first."""
+    for actual, e in zip(leaves(outer(inner(f))(X4)), differences(f), strict=True):
+        np.testing.assert_allclose(actual, e, rtol=1e-6, atol=1e-7)
+
+
+@functools.cache
+def differences(f):
+    """The second derivatives at X4 by differences of the first, once for all mixtures."""
     first, step = jacfwd(f), 1e-5
     slopes = [
         [(a - b) / (2 * step) for a, b in zip(leaves(first(X4 + step * e)), leaves(first(X4 - step * e)), strict=True)]
         for e in np.eye(4)
     ]
-    expected = [np.stack(of_one, -1) for of_one in zip(*slopes, strict=True)]
-    for actual, e in zip(leaves(outer(inner(f))(X4)), expected, strict=True):
-        np.testing.assert_allclose(actual, e, rtol=1e-6, atol=1e-7)
+    return [np.stack(of_one, -1) for of_one in zip(*slopes, strict=True)]
 
 
 # ---- what is computed once -------------------------------------------------------------------------------------------

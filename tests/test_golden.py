@@ -8,7 +8,6 @@ import pytest
 
 from myia_lite import grad, myia, value_and_grad
 
-
 CUBE = """\
 graph @grad(<lambda>)(%x: f64) -> f64 {
   %1: f64 = mul(%x, %x)
