@@ -222,7 +222,7 @@ class MyiaFunction(NativeCallable):
 
         if stage == "parse":
             return show(parse_function(python_function(self._function)).graph)
-        return text(stage, self._infer(*self._signature(args, keywords)).graph, self.optimize)
+        return text(stage, self._infer(*self._signature(args, keywords)).graph, self.optimize, self.backend)
 
     def export(self, path, *args, backend: str = "tvm", target: str | None = None, **keywords) -> None:
         """Write the program for arguments like these as a shared library, which TVM's runtime alone loads, in C++ too.
@@ -243,7 +243,7 @@ class MyiaFunction(NativeCallable):
             raise MyiaValueError(f"the backend {backend!r} writes no libraries", remedy="backend='tvm'")
         from .compiler import optimised
 
-        graph = optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize)
+        graph = optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, backend=backend)
         own = self.backend.partition(":")[2] if self.backend.startswith("tvm") else ""
         get_backend("tvm").export(graph, path, target or own or "llvm")
 
@@ -260,7 +260,7 @@ class MyiaFunction(NativeCallable):
         from .compiler import Log, optimised
 
         log = Log(trace, between)
-        optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, log)
+        optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, log, self.backend)
         return log
 
 
@@ -307,7 +307,7 @@ class _Program:
             from .compiler import optimised
 
             self.inferred = owner._infer(args, keywords)
-            graph = optimised(self.inferred.graph, owner.optimize)
+            graph = optimised(self.inferred.graph, owner.optimize, backend=owner.backend)
             types = element_types(graph.result_type)
             self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
             self.run = get_backend(owner.backend).compile(graph)

@@ -14,7 +14,7 @@ from .backends import get_backend
 from .infer import Inferred, abstract, infer
 from .ir import Graph, show, verify
 from .ops.define import NUMPY_DTYPES
-from .opt import Log, Strategy, default, optimise, simplify
+from .opt import Log, Strategy, default, optimise, simplify, whole_arrays
 from .opt import user as user_rules
 from .parser import parameter, parse_function
 
@@ -40,18 +40,19 @@ def differentiated(graph: Graph, by: Strategy | None = None, log: Log | None = N
     return _checked(expand(step(graph), step))
 
 
-def optimised(graph: Graph, by: Strategy | None = None, log: Log | None = None) -> Graph:
-    """The program as the back ends take it: differentiated, and treated by the default optimiser or the user's."""
-    return _checked(optimise(differentiated(graph, by, log), by or default, log))
+def optimised(graph: Graph, by: Strategy | None = None, log: Log | None = None, backend: str = "llvm") -> Graph:
+    """The program as the back end takes it: differentiated, and treated by its default optimiser or the user's."""
+    usual = whole_arrays if backend.startswith("tvm") else default
+    return _checked(optimise(differentiated(graph, by, log), by or usual, log))
 
 
-def text(stage: str, graph: Graph, by: Strategy | None) -> str:
+def text(stage: str, graph: Graph, by: Strategy | None, backend: str = "llvm") -> str:
     """The program at a stage after `parse`; `graph` is what inference made."""
     if stage == "infer":
         return show(graph)
     if stage == "ad":
         return show(differentiated(graph, by))
-    graph = optimised(graph, by)
+    graph = optimised(graph, by, backend=backend)
     if stage == "opt":
         return show(graph)
     llvm = get_backend("llvm")

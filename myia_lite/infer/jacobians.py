@@ -135,7 +135,9 @@ def _basis(t: Array, dyn: list[Node], i: Node) -> Node:
     for n in reversed(sizes[1:]):
         idx.append(mod(i, n))
         i = floordiv(i, n)
-    zeros = broadcast(Constant(0.0, one.type), *dyn, shape=t.shape, axes=())
+    zero = Constant(0.0, one.type)
+    zero.name = "zero"  # one that differentiation made: what is multiplied by it need not be computed
+    zeros = broadcast(zero, *dyn, shape=t.shape, axes=())
     return set_elem(zeros, one, i, *reversed(idx))
 
 

@@ -5,7 +5,7 @@ What it does is a strategy over rewrite rules, a value that is read, chosen and 
 combinators, `rules` for the rules, `pipeline` for the default.
 """
 
-from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify, split_loops
+from .pipeline import STRATEGIES, default, optimise, parse_strategy, simplify, split_loops, whole_arrays
 from .program import Log
 from .rule import REGISTRY, Rule, RuleSet, equation
 from .strategy import (
