@@ -92,3 +92,28 @@ def test_the_loops_are_apart(monkeypatch):
     monkeypatch.setattr(program, "LOOPS", 0)
     split = myia(elementwise).ir(X, stage="llvm")
     assert split.count("\ndefine") > whole.count("\ndefine")
+
+
+def layers(x, w, count):
+    """A formula that comes again and again; a loop over a tuple is written out."""
+    a, b = x, x[::-1]
+    for _ in count:
+        a, b = np.sin(a) * w + b, a * b - w
+        b = b + a[0]
+        a = np.where(a > b, a, a * 0.5 + b) + w[:, None].sum(axis=1)
+    return np.sum(a * b)
+
+
+def test_nests_that_read_the_same_are_one_function(apart):
+    """Six layers have the functions of three, and the answer is that of Python."""
+    w, functions = RNG.standard_normal(5), []
+    for count in ((0,) * 3, (0,) * 6):
+        compiled, derived = myia(layers), grad(layers, argnums=(0, 1))
+        assert compiled(X, w, count) == pytest.approx(layers(X, w, count), rel=1e-12)
+        step, slopes = 1e-6 * RNG.standard_normal(5), derived(X, w, count)
+        by_x = (layers(X + step, w, count) - layers(X - step, w, count)) / 2
+        by_w = (layers(X, w + step, count) - layers(X, w - step, count)) / 2
+        assert slopes[0] @ step == pytest.approx(by_x, rel=1e-4)
+        assert slopes[1] @ step == pytest.approx(by_w, rel=1e-4)
+        functions.append(compiled.ir(X, w, count, stage="llvm").count("\ndefine"))
+    assert functions[0] == functions[1]

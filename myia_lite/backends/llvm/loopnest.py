@@ -10,7 +10,7 @@ from llvmlite import ir
 from ...ir import Array
 from .expressions import Expr, Kernel, Point, as_value, element_pointer, row_major, times
 from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
-from .regions import PIECE, divisible, region, shared_axis, work
+from .regions import PIECE, divisible, outlined, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
 
 SHORT = 16  # elements below which a fold is better unrolled than vectorised
@@ -79,6 +79,11 @@ def cores(kernel: Kernel, groups, expression: Expr, among=None):
     """Around loops over `groups` whose points may be computed in any order: long ones are spread over all cores.
     Yields the part for `nest`."""
     shared = shared_axis(kernel, groups, expression, among)
+    if shared is None and kernel.ctx.module.large and groups:
+        with outlined(kernel):
+            kernel.scope  # noqa: B018
+            yield None
+        return
     if shared is None:
         kernel.scope  # noqa: B018  (declared before the loops)
         yield None

@@ -44,7 +44,8 @@ class Symbol(ll.values.Value):
 
 
 class ModuleBuilder:
-    def __init__(self, name: str):
+    def __init__(self, name: str, large: bool = False):
+        self.large = large  # are there so many loop nests that each had better be a function of its own?
         self.module = ll.Module(name)
         self.module.triple, self.module.data_layout = jit.machine().triple, str(jit.machine().target_data)
         self.imports: dict[str, int] = {}  # symbols that live at an address of this process

@@ -69,8 +69,9 @@ def result_slots(graph: Graph) -> list[tuple[Node, int]]:
 
 def build(graph: Graph) -> ModuleBuilder:
     """The program's LLVM module, not optimised."""
-    m = ModuleBuilder(graph.name)
     calls = CallGraph(graph)
+    arrays = sum(isinstance(n.type, Array) for g in calls.graphs for h in g.nested() for n in h.nodes)
+    m = ModuleBuilder(graph.name, large=arrays > 2 * LOOPS)
     for g in calls.graphs:
         declare(m, g)
     work = Work(sized=False)

@@ -1,4 +1,4 @@
-"""Loops that several threads share: the code of a piece becomes a function of its own.
+"""Loops that several threads share, and loops of large programs: their code becomes a function of its own.
 
 What the piece uses of the function around it goes through a record on the stack, which `region` finds once the piece
 is emitted: whoever emits it need not know.  Whether a loop is long enough is decided here where all sizes are known,
@@ -7,6 +7,7 @@ else at run time (`cores.rt_parallel`, which also runs what is too short).
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 
 import llvmlite.ir as ll
@@ -20,6 +21,7 @@ from .module import Symbol
 
 # The unit of work is about a quarter of a nanosecond.
 PIECE = 100_000  # work that one thread takes at a time
+COMMON = 32  # values in a record that goes where the others went
 MANY, LINE = 16, 64  # items worth sharing out; elements that no two threads should write to side by side
 MEMORY, ROUNDED, SCALAR = 2, 6, 40  # an element read or written; a function in vector code; one of the C library
 
@@ -83,15 +85,49 @@ def shared_axis(kernel: Kernel, groups, expression: Expr, among=None):
 @contextmanager
 def region(kernel: Kernel, count, size):
     """Around code for the items from `first` to `last`, which it yields, of `count`; in pieces of `size`."""
+    with _apart(kernel, I64, I64) as piece:
+        yield piece.arguments
+    kernel.b.call(
+        kernel.ctx.module.runtime("rt_parallel"), [Symbol(piece.function), piece.record, as_value(count), as_value(size)]
+    )
+
+
+@contextmanager
+def outlined(kernel: Kernel):
+    """Around a loop nest of a large program.  The time to vectorise a loop grows with the function that it stands in;
+    and a nest that reads like one before it, but for what it works on, is a call of that one."""
+    with _apart(kernel) as piece:
+        yield
+    module = kernel.b.module
+    text = _canonical(piece.function)
+    known = kernel.ctx.module.helper(("nest", text), lambda: piece.function)
+    if known is not piece.function:
+        module.globals.pop(piece.function.name)
+    kernel.b.call(known, [piece.record])
+
+
+class _Piece:
+    """A function apart: its arguments after the record, and the record that it is to be called with."""
+
+    def __init__(self, function: ll.Function):
+        self.function, self.record = function, None
+        self.arguments = function.args[1:]
+
+
+@contextmanager
+def _apart(kernel: Kernel, *arguments):
+    """Around code that is to be a function of a record and these arguments: yields a `_Piece`, whose record is there
+    afterwards."""
     ctx, b, module = kernel.ctx, kernel.b, kernel.b.module
     outside, scope, flag, function, entry = b.block, kernel.scoped, kernel.flag, ctx.fn, ctx.entry
     name = module.get_unique_name(f"{function.name}.piece")
-    piece = ll.Function(module, ll.FunctionType(ll.VoidType(), [PTR, I64, I64]), name)
+    piece = ll.Function(module, ll.FunctionType(ll.VoidType(), [PTR, *arguments]), name)
     piece.linkage = "internal"
     piece.attributes.add("nounwind")
     piece.attributes.add("noinline")
-    record, first, last = piece.args
+    record = piece.args[0]
     record.add_attribute("noalias")
+    made = _Piece(piece)
     ctx.fn, ctx.entry = piece, piece.append_basic_block("entry")
     start = piece.append_basic_block("start")
     b.position_at_end(start)
@@ -99,7 +135,7 @@ def region(kernel: Kernel, count, size):
     if flag is not None:  # one of this piece's own, which stays in a register
         kernel.flag = ctx.alloca(I8)
         b.store(I8(0), kernel.flag)
-    yield first, last
+    yield made
     if flag is not None:
         with b.if_then(b.icmp_unsigned("!=", b.load(kernel.flag, typ=I8), I8(0)), likely=False):
             b.store(I8(1), flag)
@@ -112,9 +148,22 @@ def region(kernel: Kernel, count, size):
     _replace(piece, dict(zip(used, load_parts(b, record, types), strict=True)))
     b.branch(start)
     b.position_at_end(outside)
-    env = ctx.alloca(struct(types))
-    store_parts(b, used, env, types)
-    b.call(ctx.module.runtime("rt_parallel"), [Symbol(piece), env, as_value(count), as_value(size)])
+    made.record = _room(ctx, types)
+    store_parts(b, used, made.record, types)
+
+
+def _room(ctx, types):
+    """Stack memory for a record that is read before the next one is written: of large programs, the same for most."""
+    if not ctx.module.large or len(types) > COMMON:
+        return ctx.alloca(struct(types))
+    return ctx.module.helper(("record", ctx.fn), lambda: ctx.alloca_array(I64, COMMON))
+
+
+def _canonical(piece: ll.Function) -> str:
+    """The text of a function, but for its name and the numbers of its metadata."""
+    numbers: dict[str, str] = {}
+    text = str(piece).replace(piece.name, "")
+    return re.sub(r"!\d+", lambda m: numbers.setdefault(m[0], f"!{len(numbers)}"), text)
 
 
 def _instructions(fn: ll.Function):
