@@ -88,7 +88,8 @@ def region(kernel: Kernel, count, size):
     with _apart(kernel, I64, I64) as piece:
         yield piece.arguments
     kernel.b.call(
-        kernel.ctx.module.runtime("rt_parallel"), [Symbol(piece.function), piece.record, as_value(count), as_value(size)]
+        kernel.ctx.module.runtime("rt_parallel"),
+        [Symbol(piece.function), piece.record, as_value(count), as_value(size)],
     )
 
 
