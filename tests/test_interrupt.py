@@ -113,11 +113,11 @@ def test_ends_at_once_and_can_be_called_again(name, derived):
     found = run(
         f"""
         f = {f"grad({name}, {argnum})" if derived else f"myia({name})"}
-        before = f({short})
+        before = [f({short}) for _ in range(3)][0]  # the native entry is made, too
         error, late = called(f, {long})
         after = f({short})
         same = np.array_equal(before, after)
-        print(json.dumps([type(error).__name__, late, same, error.__notes__[0] if error else ""]))
+        print(json.dumps([type(error).__name__, late, same, getattr(error, "__notes__", [""])[0]]))
         """
     )
     kind, late, same, note = found

@@ -11,7 +11,6 @@ from myia_lite import MyiaError, myia
 REFUSED = {
     "fstrings": "str",
     "comprehension": "known at run time only",
-    "item_assignment": "index of bools",
     "default_in_loop": "changes in every trip",
 }
 
