@@ -7,7 +7,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from myia_lite import grad, myia
 
 PROGRAMS = '''
 import json, math, os, resource, signal, sys, threading, time
@@ -258,3 +261,32 @@ def test_the_clock_stops_and_starts_again():
         """
     )
     assert found == ["KeyboardInterrupt", "KeyboardInterrupt", True]
+
+
+def once(x):
+    total = 0.0
+    for i in range(len(x)):
+        total = total * 0.5 + x[i] * x[i]
+    return total
+
+
+def often(x, n):
+    total = 0.0
+    for _ in range(n):
+        for i in range(len(x)):
+            total = total * 0.5 + x[i] * x[i]
+    return total
+
+
+def polls(f, argnums, *args):
+    derived = grad(myia(f), argnums) if argnums is not None else myia(f)
+    derived(np.zeros(2), *args[1:])  # so that the size is open
+    derived(np.zeros(3), *args[1:])
+    return derived.ir(*args, stage="llvm").count("@rt_poll(")
+
+
+def test_loops_that_memory_bounds_do_not_look():
+    """A simple loop over an array's elements, and its way back, have no polls; the loop around them has."""
+    x = np.zeros(4)
+    assert polls(once, None, x) == polls(once, 0, x) == 0
+    assert polls(often, None, x, 3) > 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import llvmlite.ir as ll
 from llvmlite.ir.instructions import LoadInstr
 
-from ...ir import Apply, Graph, Node
+from ...ir import Apply, Constant, Graph, Node
 from .cost import Work
 from .layout import I64, i64
 from .module import Symbol
 from .runtime import CONTEXT_TICK
-from .unique import counter
+from .unique import counter, tail, trips
 
 STRIP = 1 << 17  # operations between two polls of a counted loop, some 50 µs
 SHORT = 1 << 20  # operations of a loop that needs no poll
+SIMPLE = 1 << 10  # operations of a trip, of a loop that memory bounds
 
 
 class _Volatile(LoadInstr):
@@ -54,7 +55,30 @@ def trips_between(loop: Apply, work: Work) -> int | None:
         return 0
     (g,) = loop.graphs
     trip = work.of(g)
+    if trip <= SIMPLE and (_over_sizes(loop) or _takes_apart(loop)):
+        return 0
     return int(STRIP // max(trip, 1)) or None if counter(loop) is not None else None
+
+
+def _over_sizes(loop: Apply) -> bool:
+    """Does it count up to the size of an array?  Memory bounds such a loop: it is over in seconds."""
+    bounds = trips(loop)
+    return bounds is not None and all(map(_of_sizes, bounds))
+
+
+def _of_sizes(n: Node) -> bool:
+    if isinstance(n, Constant) or isinstance(n, Apply) and n.op.name in ("dim", "stack_len"):
+        return True
+    return isinstance(n, Apply) and n.op.elementwise and n.op.name != "mul" and all(map(_of_sizes, n.args))
+
+
+def _takes_apart(loop: Apply) -> bool:
+    """Does it take a frame from a stack in each trip, until there is none?"""
+    end = tail(loop.graphs[0])
+    test = end.args[0] if end is not None and end.op.name == "switch" else None
+    if not isinstance(test, Apply) or test.op.name != "eq" or not isinstance(test.args[0], Apply):
+        return False
+    return test.args[0].op.name == "stack_len" and test.args[0].args[0] in loop.graphs[0].params
 
 
 def strip_end(ctx, start, stop, trips: int):
