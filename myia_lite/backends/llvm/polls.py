@@ -5,7 +5,7 @@ from __future__ import annotations
 import llvmlite.ir as ll
 from llvmlite.ir.instructions import LoadInstr
 
-from ...ir import Apply, Constant, Graph, Node
+from ...ir import Apply, Constant, Graph, Node, Tuple
 from .cost import Work
 from .layout import I64, i64
 from .module import Symbol
@@ -67,18 +67,21 @@ def _over_sizes(loop: Apply) -> bool:
 
 
 def _of_sizes(n: Node) -> bool:
-    if isinstance(n, Constant) or isinstance(n, Apply) and n.op.name in ("dim", "stack_len"):
+    if isinstance(n, Constant) or isinstance(n, Apply) and n.op.name == "dim":
         return True
     return isinstance(n, Apply) and n.op.elementwise and n.op.name != "mul" and all(map(_of_sizes, n.args))
 
 
 def _takes_apart(loop: Apply) -> bool:
-    """Does it take a frame from a stack in each trip, until there is none?"""
+    """Does it take a frame that fills memory from a stack in each trip, until there is none?"""
     end = tail(loop.graphs[0])
     test = end.args[0] if end is not None and end.op.name == "switch" else None
     if not isinstance(test, Apply) or test.op.name != "eq" or not isinstance(test.args[0], Apply):
         return False
-    return test.args[0].op.name == "stack_len" and test.args[0].args[0] in loop.graphs[0].params
+    if test.args[0].op.name != "stack_len" or test.args[0].args[0] not in loop.graphs[0].params:
+        return False
+    frame = test.args[0].args[0].type.elem
+    return not isinstance(frame, Tuple) or len(frame.elems) > 0
 
 
 def strip_end(ctx, start, stop, trips: int):
