@@ -22,6 +22,7 @@ _WORDS = {
     **{word: Declared(d, (), True) for word, d in PYTHON.items()},
     "bool_": Declared("bool"),
 }
+FIRST_PAGE = 4096  # no function is below
 NEEDS_THE_GIL = 4  # a flag of ctypes functions: of `ctypes.pythonapi` and PyDLL
 
 
@@ -79,7 +80,7 @@ def foreign(function: Callable | int | None = None, *, args: Any = None, result:
     if not isinstance(function, ctypes._CFuncPtr) and isinstance(getattr(function, "ctypes", None), ctypes._CFuncPtr):
         function = function.ctypes
     if isinstance(function, ctypes._CFuncPtr):
-        native = ctypes.cast(function, ctypes.c_void_p).value
+        native = ctypes.cast(function, ctypes.c_void_p).value or 0
         if function._flags_ & NEEDS_THE_GIL:
             raise MyiaTypeError(
                 "a C function that needs Python's lock",
@@ -92,6 +93,8 @@ def foreign(function: Callable | int | None = None, *, args: Any = None, result:
         raise MyiaTypeError(f"a {type(function).__name__} is no function", remedy="pass a function")
     else:
         args, result = _annotated(function, args, result)
+    if native is not None and not FIRST_PAGE <= native < 2**64:
+        raise MyiaValueError(f"{native} is no address of a function", remedy="take it from the library that has it")
     name = _name(getattr(keep, "__name__", None) or getattr(keep, "_name", None) or type(keep).__name__)
     if args is None or result is None:
         what = "its arguments" if args is None else "its result"

@@ -716,3 +716,12 @@ def test_the_type_rule():
     for wrong in ([F64, F64], [Array("f64", (3,))], [Array("f64", (3,)), Array("f64", (4,))]):
         with pytest.raises(TypeError):
             rule(wrong, attrs, ())
+
+
+NOWHERE = [0, 3, -8, 2**64, ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(0)]
+
+
+@pytest.mark.parametrize("address", NOWHERE, ids=["null", "first page", "negative", "too large", "null of ctypes"])
+def test_what_is_no_address_is_not_called(address):
+    with pytest.raises(MyiaValueError, match="is no address of a function"):
+        foreign(address, args=float, result=float)
