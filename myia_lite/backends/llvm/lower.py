@@ -18,20 +18,42 @@ from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR
 from .unique import Uniqueness, counted_pushes, counter
 
 
+UNROLLED, DEEPEST = 800, 5  # nodes of a recursive function that stands in itself, and how deep it does
+
+
 def result_type(t: Type) -> ll.Type:
     return ll.LiteralStructType(parts(t)) if parts(t) else ll.VoidType()
 
 
-def declare(m: ModuleBuilder, g: Graph) -> ll.Function:
-    """f(context, parts of the arguments…) -> parts of the results; arguments are given away."""
+def declare(m: ModuleBuilder, g: Graph, copies: int = 1) -> None:
+    """f(context, parts of the arguments…) -> parts of the results; arguments are given away.
+
+    Of several copies, for a recursive function, each calls the next one, and the last the first.
+    """
     args = [PTR, *(p for x in g.params for p in parts(x.type))]
-    fn = ll.Function(
-        m.module, ll.FunctionType(result_type(g.result_type), args), m.module.get_unique_name(f"g.{g.name}")
-    )
-    fn.linkage, fn.calling_convention = "internal", "fastcc"
-    fn.attributes.add("nounwind")
-    m.functions[g] = fn
-    return fn
+    of = ll.FunctionType(result_type(g.result_type), args)
+    m.functions[g] = []
+    for k in range(copies):
+        fn = ll.Function(m.module, of, m.module.get_unique_name(f"g.{g.name}"))
+        fn.linkage, fn.calling_convention = "internal", "fastcc"
+        fn.attributes.add("nounwind")
+        if k:
+            fn.attributes.add("alwaysinline")
+        m.functions[g].append(fn)
+
+
+def copies(g: Graph, calls: CallGraph) -> int:
+    """How many levels of a recursion a call goes down: a small function stands in itself, which saves most of its
+    calls, and LLVM sees what a call and the next have in common."""
+    again = calls.again(g)
+    nodes = [n for h in g.nested() for n in h.nodes]
+    if not again or any(n.op.name == "loop" or isinstance(n.type, Array) and not n.op.in_place for n in nodes):
+        return 1
+    levels = total = 0
+    while levels < DEEPEST and total < UNROLLED:
+        total += len(nodes) * again**levels
+        levels += 1
+    return max(levels - (total > UNROLLED), 1)
 
 
 class Exit:
@@ -65,9 +87,11 @@ class Exit:
 
 
 class Lowering(Context):
-    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, work: Work, results=()):
-        super().__init__(module, module.functions[graph])
+    def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, work: Work, results=(), copy: int = 0):
+        every = module.functions[graph]
+        super().__init__(module, every[copy])
         self.graph, self.calls, self.work = graph, calls, work
+        self.first, self.next = copy == 0, every[(copy + 1) % len(every)]
         self.plans = {g: arrays.plan(g) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
@@ -75,7 +99,7 @@ class Lowering(Context):
         self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
         self.latches: dict[Graph, Exit] = {}  # loop graph -> where it polls before the next trip
         self.descents: set[Apply] = set()  # the calls of a recursive function that poll
-        if graph in calls.recursive:
+        if graph in calls.recursive and self.first:
             self.descents.update(polls.first(graph, lambda n: n.op.name == "call" and n.graphs[0] in calls.recursive))
         self.strips: dict[Node, tuple] = {}  # a counted loop's switch -> (state, counter, its end, where it polls)
         self.dying: set[Cell] = set()  # what the node being lowered may consume
@@ -204,7 +228,7 @@ class Lowering(Context):
             values.append(unflatten(p.type, args[:n]))
             args = args[n:]
         start = b.block
-        if g in self.calls.recursive:
+        if g in self.calls.recursive and self.first:
             self._check_stack()
         if self.calls.jumps[g]:
             values = self.header(g, values, "again")
@@ -432,7 +456,8 @@ class Lowering(Context):
             polls.poll(self, node)
         values = [self.consume(a) for a in node.args]
         args = [x for p, v in zip(g.params, values, strict=True) for x in flatten(v, p.type)]
-        out = self.b.call(self.module.functions[g], [self.context, *args], cconv="fastcc")
+        fn = self.next if g is self.graph else self.module.functions[g][0]
+        out = self.b.call(fn, [self.context, *args], cconv="fastcc")
         if g in self.calls.raising:
             self.check(self.b.icmp_unsigned("==", self.b.load(self.context, typ=I64), i64(0)))
         if node.type is Never:

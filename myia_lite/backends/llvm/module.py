@@ -52,7 +52,7 @@ class ModuleBuilder:
         self.keep: list = []  # what those addresses belong to
         self.constants: dict[str, np.ndarray] = {}  # arrays by the symbol of their elements
         self.errors: list[tuple] = []  # (attributes, dtypes of the values, span) by error id - FIRST_ERROR
-        self.functions: dict[Graph, ll.Function] = {}
+        self.functions: dict[Graph, list[ll.Function]] = {}  # its copies, the one that others call in front
         self.helpers: dict = {}
 
     def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:

@@ -187,6 +187,11 @@ class CallGraph:
             for h in n.graphs
         }
 
+    def again(self, g: Graph) -> int:
+        """How many calls of itself stand in a graph, beside those in tail position."""
+        calls = (n for h in g.nested() for n in h.nodes if n.op.name == "call" and n.graphs[0] is g)
+        return sum(n not in self.jumps[g] for n in calls)
+
     @staticmethod
     def _raises(g: Graph) -> bool:
         """A guard, Python functions, a loop that is interrupted, or anything that may run out of memory."""

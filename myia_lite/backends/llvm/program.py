@@ -32,7 +32,7 @@ from .layout import (
     i64,
     unflatten,
 )
-from .lower import Lowering, declare
+from .lower import Lowering, copies, declare
 from .module import ModuleBuilder, Symbol
 from .native import Image, Program, slots_of
 from .ownership import CallGraph
@@ -73,10 +73,12 @@ def build(graph: Graph) -> ModuleBuilder:
     arrays = sum(isinstance(n.type, Array) for g in calls.graphs for h in g.nested() for n in h.nodes)
     m = ModuleBuilder(graph.name, large=arrays > 2 * LOOPS)
     for g in calls.graphs:
-        declare(m, g)
+        declare(m, g, copies(g, calls))
     work = Work(sized=False)
     for g in calls.graphs:
-        Lowering(m, g, calls, work, result_slots(g) if g is graph and g not in calls.called else ()).run()
+        results = result_slots(g) if g is graph and g not in calls.called else ()
+        for k in range(len(m.functions[g])):
+            Lowering(m, g, calls, work, results, k).run()
     _Entry(m, graph, calls).run()
     return m
 
@@ -111,7 +113,7 @@ class _Entry(Context):
         for p in g.params:
             args += flatten(self._argument(p.type, at), p.type)
             at += slots_of(p.type)
-        out = b.call(self.module.functions[g], [self.context, *args], cconv="fastcc")
+        out = b.call(self.module.functions[g][0], [self.context, *args], cconv="fastcc")
         if g in self.calls.raising:
             self.check(b.icmp_unsigned("==", b.load(self.context, typ=I64), i64(0)))
         self._results(out)
