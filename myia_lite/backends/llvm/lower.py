@@ -17,8 +17,7 @@ from .ownership import CallGraph, Cell, Ownership, source, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
 from .unique import Uniqueness, counted_pushes, counter
 
-
-UNROLLED, DEEPEST = 800, 5  # nodes of a recursive function that stands in itself, and how deep it does
+UNROLLED, DEEPEST = 400, 5  # nodes of a recursive function that stands in itself, and how deep it does
 
 
 def result_type(t: Type) -> ll.Type:
