@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -290,3 +291,22 @@ def test_loops_that_memory_bounds_do_not_look():
     x = np.zeros(4)
     assert polls(once, None, x) == polls(once, 0, x) == 0
     assert polls(often, None, x, 3) > 0
+
+
+def shifted(x, n):
+    for _ in range(n):
+        y = np.zeros(len(x))
+        for i in range(1, len(x)):
+            y[i] = x[i - 1] * 0.5
+        x = y
+    return x[len(x) - 1]
+
+
+def test_a_write_into_a_long_array_counts_as_one_operation():
+    """So a loop that fills one does not look for signals, and the way back through it not in each trip."""
+    x = np.zeros(100_000)
+    value, gradient = (myia(shifted, static_shapes=True), grad(myia(shifted, static_shapes=True)))
+    assert value.ir(x, 3, stage="llvm").count("call i64 @rt_poll(") == 1  # the outer loop
+    text = gradient.ir(x, 3, stage="llvm")
+    assert text.count("call i64 @rt_poll(") == 3  # that, its way back, and between the strips of the inner one's
+    assert len(re.findall(r"@llvm.smax.i64\(i64 %\S+, i64 \d{4,}\)", text)) == 1  # the strip's end

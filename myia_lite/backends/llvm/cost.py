@@ -10,6 +10,8 @@ from .unique import trips
 
 LONG = 1 << 12  # operations from which on a program runs without the GIL
 WEIGHT = {**dict.fromkeys(("div", "sqrt", "mod", "floordiv", "fmod"), 4), **dict.fromkeys((*INTRINSIC, *SYMBOL), 16)}
+PARTS = {"elem", "slice", "gather", "dim"}  # look at no more of an array than they return
+MOVES = {"recur", "tuple", "get", "make", "stack_push", "stack_pop", "stack_len"}  # move references to arrays
 
 
 def may_run_long(graph: Graph) -> bool:
@@ -23,10 +25,18 @@ class Work:
     def __init__(self, sized: bool):
         self.unknown = 0 if sized else math.inf
         self.closed: dict[Graph, float] = {}
+        self.loops = 0  # around the node being counted
 
     def of(self, g: Graph) -> float:
         """Operations of a local graph, or of a closed one in the process of being counted."""
         return sum(map(self.node, g.nodes))
+
+    def trip(self, loop: Apply) -> float:
+        """Operations of one trip.  A loop that writes into an array has made that its own in front of it."""
+        self.loops += 1
+        found = self.of(loop.graphs[0])
+        self.loops -= 1
+        return found
 
     def node(self, n: Apply) -> float:
         name = n.op.name
@@ -35,7 +45,7 @@ class Work:
             if not (isinstance(start, Constant) and isinstance(stop, Constant)):
                 return math.inf
             times = max(stop.value - start.value, 0)
-            return times and times * self.of(n.graphs[0])
+            return times and times * self.trip(n)
         if name == "foreign":  # takes any time, and may want Python's lock on another thread
             return math.inf
         if name == "call":
@@ -49,7 +59,14 @@ class Work:
         return self.elements(n) * WEIGHT.get(name, 1)
 
     def elements(self, n: Apply) -> float:
-        shapes = [shape_of(x.type) for x in (n, *n.args) if isinstance(x.type, Array)]
+        touched = (n, *n.args)
+        if n.op.name in MOVES:
+            return 1
+        if n.op.name in PARTS:
+            touched = (n,)
+        elif n.op.in_place and self.loops:
+            touched = n.args[1:]
+        shapes = [shape_of(x.type) for x in touched if isinstance(x.type, Array)]
         if n.op.name == "matmul":
             shapes = [(*shape_of(n.type), shape_of(n.args[0].type)[-1])]
         return max((self.unknown if None in s else math.prod(s) for s in shapes), default=1)

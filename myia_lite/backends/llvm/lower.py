@@ -100,7 +100,7 @@ class Lowering(Context):
         self.descents: set[Apply] = set()  # the calls of a recursive function that poll
         if graph in calls.recursive and self.first:
             self.descents.update(polls.first(graph, lambda n: n.op.name == "call" and n.graphs[0] in calls.recursive))
-        self.strips: dict[Node, tuple] = {}  # a counted loop's switch -> (state, counter, its end, where it polls)
+        self.strips: dict[Node, tuple] = {}  # a loop's switch -> (loop, its state, where it polls next, the latch)
         self.dying: set[Cell] = set()  # what the node being lowered may consume
         self.reads: Counter = Counter()  # how often it reads each cell
         self.plan = None
@@ -418,10 +418,9 @@ class Lowering(Context):
         values = self.header(g, values, g.name)
         header, latch = self.headers[g], self._latch(g) if trips != 0 else None
         if trips and self._may_enter_again(g):
-            index, _, stop = counter(node)
-            end = polls.strip_end(self, values[index], self.scalar(stop), trips)
+            end = polls.strip_end(self, node, values, trips)
             values = self.header(g, values, "strip")
-            self.strips[tail(g)] = values, values[index], end, latch
+            self.strips[tail(g)] = node, values, end, latch
         elif latch is not None:
             self.latches[g] = latch
         for p, v in zip(g.params, values, strict=True):
@@ -437,15 +436,16 @@ class Lowering(Context):
 
     def _may_enter_again(self, g: Graph) -> bool:
         """Does a loop leave its state as it is until it knows whether there is another trip?"""
-        plain = all(n.op.elementwise and isinstance(n.type, Scalar) for n in g.nodes[:-1])
+        plain = all(n.op.name == "stack_len" or n.op.elementwise and isinstance(n.type, Scalar) for n in g.nodes[:-1])
         return plain and self.cells(g.params) <= self.ownership.last[g].keys()
 
-    def _within_strip(self, node: Apply, trip, done) -> None:
-        values, index, end, latch = self.strips[node]
+    def _within_strip(self, node: Apply, *blocks) -> None:
+        loop, values, end, latch = self.strips[node]
+        trip, done = blocks if counter(loop) is not None else reversed(blocks)
         over, more = self.block("over"), self.block("more")
-        self.b.cbranch(self.b.icmp_signed("<", index, end), trip, over)
+        self.b.cbranch(polls.within_strip(self, loop, values, end), trip, over)
         self.b.position_at_end(over)
-        self.b.cbranch(self.value(node.args[0]), more, done)
+        self.b.cbranch(self.value(node.args[0]), *((more, done) if trip is blocks[0] else (done, more)))
         self.b.position_at_end(more)
         latch.leave(tuple(values))
 

@@ -10,7 +10,7 @@ from .cost import Work
 from .layout import I64, i64
 from .module import Symbol
 from .runtime import CONTEXT_TICK
-from .unique import counter, tail, trips
+from .unique import counter, emptied, trips
 
 STRIP = 1 << 17  # operations between two polls of a counted loop, some 50 µs
 SHORT = 1 << 20  # operations of a loop that needs no poll
@@ -49,15 +49,15 @@ def first(graph: Graph, test) -> list[Apply]:
 def trips_between(loop: Apply, work: Work) -> int | None:
     """How many trips of a loop there are between polls: 0 for no polls, None for one in each trip.
 
-    A counted loop without long trips has an inner loop without polls, which LLVM may vectorise.
+    A loop that counts trips or empties a stack, without long trips, has an inner loop without polls, which LLVM may
+    vectorise.
     """
     if work.node(loop) <= SHORT:
         return 0
-    (g,) = loop.graphs
-    trip = work.of(g)
+    trip = work.trip(loop)
     if trip <= SIMPLE and (_over_sizes(loop) or _takes_apart(loop)):
         return 0
-    return int(STRIP // max(trip, 1)) or None if counter(loop) is not None else None
+    return int(STRIP // max(trip, 1)) or None if counter(loop) or emptied(loop) is not None else None
 
 
 def _over_sizes(loop: Apply) -> bool:
@@ -74,19 +74,28 @@ def _of_sizes(n: Node) -> bool:
 
 def _takes_apart(loop: Apply) -> bool:
     """Does it take a frame that fills memory from a stack in each trip, until there is none?"""
-    end = tail(loop.graphs[0])
-    test = end.args[0] if end is not None and end.op.name == "switch" else None
-    if not isinstance(test, Apply) or test.op.name != "eq" or not isinstance(test.args[0], Apply):
+    k = emptied(loop)
+    if k is None:
         return False
-    if test.args[0].op.name != "stack_len" or test.args[0].args[0] not in loop.graphs[0].params:
-        return False
-    frame = test.args[0].args[0].type.elem
+    frame = loop.graphs[0].params[k].type.elem
     return not isinstance(frame, Tuple) or len(frame.elems) > 0
 
 
-def strip_end(ctx, start, stop, trips: int):
-    """Where a loop that counts from `start` to `stop` polls next."""
-    b = ctx.b
+def strip_end(ctx, loop: Apply, values, trips: int):
+    """Where a loop in the state `values` polls next: a number of trips, or of frames left on its stack."""
+    b, found = ctx.b, counter(loop)
+    if found is None:
+        most = ctx.intrinsic("llvm.smax.i64", I64, [I64, I64])
+        return b.call(most, [i64(0), b.sub(values[emptied(loop)].length, i64(trips))])
+    index, _, stop = found
     saturated = ctx.intrinsic("llvm.sadd.sat.i64", I64, [I64, I64])
     least = ctx.intrinsic("llvm.smin.i64", I64, [I64, I64])
-    return b.call(least, [stop, b.call(saturated, [start, i64(trips)])])
+    return b.call(least, [ctx.scalar(stop), b.call(saturated, [values[index], i64(trips)])])
+
+
+def within_strip(ctx, loop: Apply, values, end):
+    """Is there another trip before the next poll?"""
+    found = counter(loop)
+    if found is None:
+        return ctx.b.icmp_signed(">", values[emptied(loop)].length, end)
+    return ctx.b.icmp_signed("<", values[found[0]], end)

@@ -169,6 +169,28 @@ def counter(node: Apply) -> tuple[int, Graph, Node] | None:
     return index, body, stop
 
 
+def emptied(node: Apply) -> int | None:
+    """For a loop that takes a frame from a stack in each trip, until there is none: which parameter that is."""
+    (g,) = node.graphs
+    end = tail(g)
+    test = end.args[0] if end is not None and end.op.name == "switch" else None
+    if not (isinstance(test, Apply) and test.op.name == "eq" and test in g.nodes):
+        return None
+    length, zero = test.args
+    if not (isinstance(length, Apply) and length.op.name == "stack_len" and isinstance(zero, Constant)):
+        return None
+    (stack,), (done, body) = length.args, end.graphs
+    again = tail(body)
+    if zero.value != 0 or stack not in g.params or tail(done) is not None or again is None or again.op.name != "recur":
+        return None
+    k = g.params.index(stack)
+    rest = again.args[k]
+    popped = rest.args[0] if isinstance(rest, Apply) and rest.op.name == "get" and rest.attrs["index"] == 0 else None
+    if again.graphs[0] is g and isinstance(popped, Apply) and popped.op.name == "stack_pop" and popped.args[0] is stack:
+        return k
+    return None
+
+
 def counted_pushes(node: Apply) -> dict[int, tuple[Node, Node]]:
     """The stacks that a counted loop pushes onto once a trip: index of the parameter -> (start, stop)."""
     found = counter(node)
