@@ -61,8 +61,27 @@ def that_may_raise(x, c):
     return total
 
 
-MADE_AGAIN = [of_distances, with_an_inner_loop, from_one]
-PROGRAMS = [*MADE_AGAIN, that_carries_state, that_reads_it_twice, that_may_raise]
+def that_checks(x, c):
+    total = 0.0
+    for i in range(len(x)):
+        t, fit, power = math.sqrt(x[i, 0] + 10.0) / float(c[0, 0] + x[i, 1]), 0.0, 1.0
+        for _ in range(40):
+            fit += c[0, 1] * power
+            power *= t / 20
+        total += fit * fit
+    return total
+
+
+def whose_checks_are_work(x, c):
+    total = 0.0
+    for i in range(len(x)):
+        v = x[i] - c[0]
+        total += math.log(np.sum(v * v))
+    return total
+
+
+MADE_AGAIN = [of_distances, with_an_inner_loop, from_one, that_checks]
+PROGRAMS = [*MADE_AGAIN, that_carries_state, that_reads_it_twice, that_may_raise, whose_checks_are_work]
 
 
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
@@ -96,6 +115,24 @@ def test_no_outer_frames(f):
     text = str(grad(f, argnums=(0, 1)).ir(POINTS, CENTRES, stage="opt"))
     outer = [line for line in text.splitlines() if line.startswith("  %") and "stack_new" in line]
     assert outer and all("elem=!()" in line for line in outer)
+
+
+@pytest.mark.parametrize("f", [that_checks, whose_checks_are_work], ids=lambda f: f.__name__)
+def test_checks_stay_in_front(f):
+    checks = f is that_checks
+    x, text = POINTS.copy(), grad(f).ir(POINTS, CENTRES, stage="opt")
+    assert ("stack_new[elem=!()]" in text.partition("◀")[0]) == checks
+    x[3], x[5, 0] = -CENTRES[0, 0] if checks else CENTRES[0], -11.0
+    first = (ZeroDivisionError, "division by zero") if checks else (ValueError, "domain")
+    for backend in ("interp", "llvm"):
+        for g in (f, myia(f, backend=backend), grad(myia(f, backend=backend))):
+            with pytest.raises(first[0], match=first[1]):
+                g(x, CENTRES)
+    x[3] = 0.5
+    if checks:
+        for backend in ("interp", "llvm"):
+            with pytest.raises(ValueError, match="domain"):
+                grad(myia(f, backend=backend))(x, CENTRES)
 
 
 def test_a_loop_that_may_raise_raises_as_python_does():

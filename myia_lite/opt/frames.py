@@ -2,15 +2,15 @@
 
 Such a loop (of points that a sum goes over, say) need not run before the one that reads its frames: each trip backward
 computes its frame when it wants it.  No work is added, since nothing else wanted the loop; its frames, and the arrays
-in them, are gone from memory.
+in them, are gone from memory.  What the loop checks, it checks as before, in trips that do nothing else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir import I64, Apply, Builder, Clone, Constant, Graph, Node, Parameter, Stack, Tuple, current
-from ..ops.control import get, loop, recur, stack_len, stack_new, stack_push, switch
+from ..ir import I64, Apply, Array, Builder, Clone, Constant, Graph, Node, Parameter, Scalar, Stack, Tuple, current
+from ..ops.control import get, guard, loop, recur, stack_len, stack_new, stack_push, switch
 from ..ops.control import tuple_ as tuple_of
 from ..ops.elementwise import add, lt
 from .fission import Trip, one_way
@@ -19,12 +19,18 @@ from .terms import made_by
 
 UNIT = Tuple(())
 COUNT = Stack(UNIT)
+CHECKS = 8  # nodes, for the sake of checks, that may be computed both in the loop and on the way back
+CHEAP = frozenset(
+    "add sub mul neg abs maximum minimum eq ne lt le gt ge logical_not bit_and bit_or select cast elem isnan isinf "
+    "isfinite add_overflows sub_overflows mul_overflows".split()
+)
 
 
 def remake_frames(g: Graph) -> int:
     """Loops that only push what the number of the trip says leave that to the loop that pops it.  Returns how many.
 
-    Left alone: loops that may raise (another error might come first), stacks with more than one reader.
+    Left alone: stacks with more than one reader, and loops whose checks are work (an error must come before those of
+    later trips, and before whatever follows the loop, so checks stay where they are).
     """
     done = 0
     for h in list(g.nested()):
@@ -39,7 +45,7 @@ def remake_frames(g: Graph) -> int:
 
 @dataclass
 class Saver:
-    """A loop that counts from `first` and pushes the frame that `trip` makes."""
+    """A loop that counts from `first` and pushes the frame that `trip` makes, after `checks`."""
 
     loop: Apply
     trip: Trip
@@ -47,6 +53,7 @@ class Saver:
     limit: Node
     counter: Parameter
     push: Apply
+    checks: list[Apply]
 
 
 def saving(n: Apply) -> Saver | None:
@@ -60,7 +67,7 @@ def saving(n: Apply) -> Saver | None:
     (k,), (i,) = stacks, counters
     push, test, inside = trip.next[k], trip.test, {*header.params, *header.nodes}
     if (
-        any(map(raises, trip.uses))
+        (checks := checked(trip)) is None
         or k.type == COUNT
         or step_of(trip.next[i], i) != 1
         or not made_by(push, "stack_push")
@@ -72,7 +79,25 @@ def saving(n: Apply) -> Saver | None:
         n.args[header.params.index(k)], "stack_new"
     ):
         return None
-    return Saver(n, trip, n.args[header.params.index(i)], test.args[1], i, push)
+    if checks and not holds_memory(k.type.elem):
+        return None  # numbers alone are computed faster by the loop that counts upward, in vectors
+    return Saver(n, trip, n.args[header.params.index(i)], test.args[1], i, push, checks)
+
+
+def checked(trip: Trip) -> list[Apply] | None:
+    """The guards of a trip with all that they take, where that is next to nothing and the trip raises nothing else."""
+    guards = [x for x in trip.body.nodes if x.op is guard]
+    if any(raises(x) for x in trip.uses if x not in guards) or any("range" in x.attrs for x in guards):
+        return None
+    needed = trip.needs(*guards, round=False)
+    nodes = [x for x in (*trip.header.nodes, *trip.body.nodes) if x in needed]
+    if len(nodes) - len(guards) > CHECKS or any(x.op.name not in CHEAP for x in nodes if x.op is not guard):
+        return None
+    return nodes if all(isinstance(x.type, Scalar) for x in nodes if x.op is not guard) else None
+
+
+def holds_memory(t) -> bool:
+    return isinstance(t, (Array, Stack)) or isinstance(t, Tuple) and any(map(holds_memory, t.elems))
 
 
 def raises(n: Apply) -> bool:
@@ -155,7 +180,7 @@ def remake(h: Graph, saver: Saver, reader: Reader) -> None:
         zero = isinstance(saver.first, Constant) and saver.first.value == 0
         copy = Clone({saver.counter: left if zero else add(saver.first, left)})
     for x in (*saver.trip.header.nodes[:-1], *saver.trip.body.nodes[:-1]):
-        if x is not saver.push:
+        if x is not saver.push and x.op is not guard:
             copy.apply(x, made)
     frame = copy.node(saver.push.args[1])
     k = reader.trip.nodes.index(pop) + 1
@@ -167,12 +192,15 @@ def remake(h: Graph, saver: Saver, reader: Reader) -> None:
 
 
 def _count(h: Graph, saver: Saver) -> Apply:
-    """The loop with empty frames: its trip count."""
+    """The loop with its checks and empty frames: its trip count."""
     t = Tuple((COUNT,))
     header = Graph(saver.trip.header.name, h, saver.trip.header.span)
     i, k = header.parameter(I64, "trip"), header.parameter(COUNT, "k")
     body, end = Graph(saver.trip.body.name, header), Graph(saver.trip.end.name, header)
     header.result_type = body.result_type = end.result_type = t
+    checks = Clone({saver.counter: i})
+    for x in saver.checks:
+        checks.apply(x, body)
     b = Builder(body)
     with b:
         again = add(i, 1), stack_push(k, Constant((), UNIT))
