@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 os.environ.setdefault("MYIA_CACHE", "0")  # what is compiled here is compiled here; cache.py switches it on
+FIFTIETH = 1 / 50  # what a program in scalars or loops may take of the time of JAX or PyTorch
 BENCHMARKS: dict[str, Callable[[], Iterator["Row"]]] = {}
 
 

@@ -2,10 +2,26 @@
 
 import ctypes
 import math
+from functools import partial
+
+import numpy as np
 
 from myia_lite import myia, value_and_grad
 
-from .harness import Row, benchmark, check_equal, compile_c, in_new_process, medians, peak_memory, seconds_of
+from .harness import (
+    FIFTIETH,
+    Row,
+    benchmark,
+    check_equal,
+    compare,
+    compile_c,
+    in_new_process,
+    medians,
+    peak_memory,
+    peer,
+    seconds_of,
+)
+from .peers import in_jax, in_numba
 
 C = """
 #include <math.h>
@@ -35,7 +51,7 @@ double adjoint(double x, double a, long n, double *g) {
     return x;
 }
 """
-START, N, LONG = 0.5, 1_000_000, 10_000_000
+START, N, LONG, SHORT = 0.5, 1_000_000, 10_000_000, 10_000
 
 
 def loop(x, a, n):
@@ -43,6 +59,41 @@ def loop(x, a, n):
     for _ in range(n):
         x = math.sin(x) * a + x
     return x
+
+
+def by_hand(x, a, n):
+    """Value and gradient, for Numba."""
+    kept = np.empty(n)
+    for i in range(n):
+        kept[i] = x
+        x = math.sin(x) * a + x
+    x_bar, a_bar = 1.0, 0.0
+    for i in range(n - 1, -1, -1):
+        a_bar += x_bar * math.sin(kept[i])
+        x_bar += x_bar * a * math.cos(kept[i])
+    return x, (x_bar, a_bar)
+
+
+def in_jax_loop(jax, n):
+    """Value and gradient for JAX, which wants to know how often the loop runs."""
+    value = lambda x, a: jax.lax.fori_loop(0, n, lambda _, x: jax.numpy.sin(x) * a + x, x)  # noqa: E731
+    return jax.value_and_grad(value, argnums=(0, 1))
+
+
+def by_torch(x, a, n):
+    """Value and gradient by PyTorch, eagerly."""
+    torch = peer("torch")
+    if torch is None:
+        return None
+
+    def call():
+        given = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (x, a)]
+        value = given[0]
+        for _ in range(n):
+            value = torch.sin(value) * given[1] + value
+        return value, torch.autograd.grad(value, given)
+
+    return call
 
 
 def exact(x):
@@ -85,7 +136,22 @@ def run():
         value, by_value = medians(ours, lambda: value_in_c(START, 1 / N, N))
         gradient, by_adjoint = medians(ours_derived, lambda: adjoint_in_c(START, 1 / N, N, slopes))
     yield Row("scalar loop, n = 1e6: value", value, "C, cc -O2", by_value, target=1.2)
-    yield Row("scalar loop, n = 1e6: value and gradient", gradient, "C, adjoint by hand", by_adjoint, target=3)
+    yield Row("scalar loop, n = 1e6: value and gradient", gradient, "C, adjoint by hand", by_adjoint, target=1.2)
+    yield from compare(
+        "scalar loop, n = 1e6: value and gradient",
+        ours_derived,
+        {
+            "Numba, by hand": in_numba(by_hand, START, 1 / N, N),
+            "jax.jit": in_jax(partial(in_jax_loop, n=N), START, 1 / N),
+        },
+        {"Numba, by hand": 1.0, "jax.jit": FIFTIETH},
+    )
+    yield from compare(
+        "scalar loop, n = 1e4: value and gradient",
+        lambda: derived(START, 1 / SHORT, SHORT),
+        {"PyTorch": by_torch(START, 1 / SHORT, SHORT)},
+        FIFTIETH,
+    )
     yield Row(
         "scalar loop: memory of the gradient, a step",
         in_new_process("sine_loop", "bytes_per_step"),
