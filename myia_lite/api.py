@@ -114,7 +114,7 @@ class MyiaFunction(NativeCallable):
             return
         with self._lock:
             program.calls += 1
-            if program.calls == 2 and self.backend == "llvm":
+            if program.calls == 2 and self.backend != "interp":
                 program.enter(getattr(self, "__name__", "compiled"))
                 self._chain()
 
@@ -325,6 +325,11 @@ class _Program:
     def enter(self, name: str) -> None:
         """Make the native entry, where the signature has one."""
         self.otherwise = [None]
+        if self.backend != "llvm":
+            from .python_entry import entry
+
+            self.entry = entry(self.run, self.inferred, self.keywords, self.watched, self.otherwise, self.open)
+            return
         about = self.run, self.inferred, self.keywords, self.watched, self.otherwise, name, self.go_on
         self.entry = with_room(adapter, *about)
 

@@ -20,11 +20,12 @@ copies: Counter = Counter()  # "to device", "to host": arrays and numbers copied
 class DeviceArray:
     """An array on a device, which nobody writes to: `shape`, `dtype`, DLPack's protocol, `numpy()`."""
 
-    __slots__ = ("tensor", "shape", "dtype")
+    __slots__ = ("tensor", "shape", "dtype", "kind", "_exact")
     __myia_array__ = True  # what `infer.abstract` goes by
 
-    def __init__(self, tensor, shape: tuple, dtype):
-        self.tensor, self.shape, self.dtype = tensor, shape, np.dtype(dtype)
+    def __init__(self, tensor, shape: tuple, dtype: np.dtype, kind: int):
+        """`tensor` has as many elements as the shape says; `kind` is DLPack's number of the kind of device."""
+        self.tensor, self.shape, self.dtype, self.kind, self._exact = tensor, shape, dtype, kind, None
 
     @property
     def ndim(self) -> int:
@@ -47,7 +48,7 @@ class DeviceArray:
         """A copy on the host."""
         copies["to host"] += 1
         t = self.tensor
-        host = np.array(np.from_dlpack(t)) if on_cpu(t) else t.numpy()
+        host = np.array(np.from_dlpack(t)) if self.kind == CPU else t.numpy()
         return host.reshape(self.shape)
 
     def __array__(self, dtype=None, copy=None):
@@ -55,12 +56,16 @@ class DeviceArray:
             raise ValueError("an array on a device is copied")
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
-    def _shaped(self):
-        t = self.tensor
-        return t if tuple(t.shape) == self.shape else tvm.get_global_func("vm.builtin.reshape")(t, self.shape)
+    def exact(self):
+        """The tensor in this shape."""
+        if self._exact is None:
+            t = self.tensor
+            same = tuple(t.shape) == self.shape
+            self._exact = t if same else tvm.get_global_func("vm.builtin.reshape")(t, self.shape)
+        return self._exact
 
     def __dlpack__(self, **options):
-        return self._shaped().__dlpack__(**options)
+        return self.exact().__dlpack__(**options)
 
     def __dlpack_device__(self):
         return self.tensor.__dlpack_device__()
@@ -69,18 +74,15 @@ class DeviceArray:
         return f"<DeviceArray {self.dtype}{list(self.shape)} on {self.device}>"
 
 
-def on_cpu(tensor) -> bool:
-    return tensor.__dlpack_device__()[0] == CPU
-
-
 def place(x, device) -> DeviceArray:
     """`x` on that device: itself where it lies there, without a copy where DLPack allows it."""
     kind = device.dlpack_device_type()
-    if isinstance(x, DeviceArray) and x.__dlpack_device__()[0] == kind:
+    if isinstance(x, DeviceArray) and x.kind == kind:
         return x
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == kind != CPU:
         t = tvm_ffi.from_dlpack(x, require_contiguous=True)
-        return DeviceArray(t, tuple(t.shape), str(t.dtype))
+        return DeviceArray(t, tuple(t.shape), np.dtype(str(t.dtype)), kind)
     a = np.array(x, order="C")  # of our own: the caller may write to his
     copies["to device"] += 1
-    return DeviceArray(tvm_ffi.from_dlpack(a) if kind == CPU else tvm.runtime.tensor(a, device), a.shape, a.dtype)
+    tensor = tvm_ffi.from_dlpack(a) if kind == CPU else tvm.runtime.tensor(a, device)
+    return DeviceArray(tensor, a.shape, a.dtype, kind)

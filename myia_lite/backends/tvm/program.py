@@ -17,7 +17,7 @@ from ...ir import INTS, Array, Graph, MyiaTypeError, Residual, Scalar
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
 from .build import build, leaves_of, results_of
-from .devices import DeviceArray, copies, place
+from .devices import CPU, DeviceArray, copies, place
 from .layout import parts
 from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 
@@ -93,6 +93,9 @@ class Program:
 
     def __init__(self, graph: Graph, target="llvm"):
         self.target = target_of(target)
+        self.device = device_of(self.target)
+        self.kind = self.device.dlpack_device_type()
+        self.on_device = self.kind != CPU
         self.params, self.results = [p.type for p in graph.params], results_of(graph)
         self.escaping = any(isinstance(t, Residual) for t in self.results)
         with LOCK:
@@ -103,29 +106,35 @@ class Program:
         self.main = next(m for m in self.loaded.imports if m.implements_function("myia_main"))["myia_main"]
         self.many = sum(len(parts(t)) for t in self.results) != 1
         self.converters = [self._converter(t) for t in self.params]
+        self.quick_converters = [self._quick_converter(t) for t in self.params]
         self.takes_records = any(isinstance(t, Residual) for t in self.params)
         only = self.results[0] if len(self.results) == 1 else None
         self.number = NUMPY_DTYPES[only.dtype] if isinstance(only, Scalar) else None  # the one result's class
+        self.one_array = isinstance(only, Array) and None not in only.shape
         self.registers = made.registers + (WINDOWS if made.recursive else 0)
-        self.device = device_of(self.target)
-        self.on_device = self.device.dlpack_device_type() != 1
         self._local = threading.local()
         self._deep = False
 
     def machine(self) -> _Machine:
-        """That of this thread; a forked process makes its own."""
-        local = self._local
-        if getattr(local, "generation", None) != _forks[0]:
-            local.machine, local.generation = _Machine(self), _forks[0]
-        return local.machine
+        """A machine for this thread; a forked process makes its own."""
+        self._local.machine, self._local.generation = _Machine(self), _forks[0]
+        return self._local.machine
 
     def __call__(self, leaves) -> list:
-        if self._deep:
-            return self._call_deep(leaves)
-        try:
-            return self._run(self.machine(), leaves)
-        except _TooDeep:
-            self._deep = True
+        return self._called(leaves, self.converters)
+
+    def quick(self, leaves) -> list:
+        """The same for leaves of which dtypes, ranks and known sizes are those of the parameters."""
+        return self._called(leaves, self.quick_converters)
+
+    def _called(self, leaves, converters) -> list:
+        if not self._deep:
+            local = self._local
+            machine = local.machine if getattr(local, "generation", None) == _forks[0] else self.machine()
+            try:
+                return self._run(machine, leaves, converters)
+            except _TooDeep:
+                self._deep = True
         return self._call_deep(leaves)
 
     def _call_deep(self, leaves) -> list:
@@ -138,7 +147,7 @@ class Program:
                 machine.registers(self.registers + DEEP_WINDOWS)
                 machine.words[STACK_ROOM] = DEEP_ROOM
                 try:
-                    out.append((self._run(machine, leaves), None))
+                    out.append((self._run(machine, leaves, self.converters), None))
                 except _TooDeep:
                     raise RecursionError("maximum recursion depth exceeded in compiled code") from None
             except BaseException as error:  # handed to the caller, whatever it is
@@ -157,8 +166,8 @@ class Program:
             raise error
         return result
 
-    def _run(self, machine: _Machine, leaves) -> list:
-        args = [convert(x) for convert, x in zip(self.converters, leaves, strict=True)]
+    def _run(self, machine: _Machine, leaves, converters) -> list:
+        args = [x if convert is None else convert(x) for convert, x in zip(converters, leaves, strict=True)]
         if self.takes_records:
             args = [a for x in args for a in (x if x.__class__ is tuple else (x,))]
         try:
@@ -175,8 +184,12 @@ class Program:
             machine.words[COPIES] = 0
         if self.number is not None:
             return [self.number(out)]
-        stays = any(x.__class__ is DeviceArray for x in leaves)
-        return self._unpack(list(out) if self.many else [out], stays)
+        stays = DeviceArray in [x.__class__ for x in leaves]
+        if self.one_array and not stays and not self.on_device:
+            a = np.from_dlpack(out)
+            shape = self.results[0].shape
+            return [a if a.shape == shape else a.reshape(shape)]
+        return self._unpack(out if self.many else (out,), stays)
 
     def _converter(self, t):
         """What makes an argument of a leaf."""
@@ -188,12 +201,24 @@ class Program:
             return lambda x: int(bool(x))
         return operator.index if t.dtype in INTS else float
 
+    def _quick_converter(self, t):
+        """The same for a leaf that fits; None where it is an argument as it is."""
+        if not isinstance(t, Array):
+            return None if t in (Scalar("i64"), Scalar("f64")) else self._converter(t)
+        return self._converter(t) if self.escaping or self.on_device else self._array_that_fits
+
+    def _array_that_fits(self, x):
+        """TVM takes NumPy's arrays as they are, but does not see which of them lie in one piece."""
+        if x.__class__ is DeviceArray:
+            return (x if x.kind == CPU else place(x, self.device)).exact()
+        return x if x.flags.carray else np.require(x, None, ["C", "A", "W"])
+
     def _array(self, t, x):
         dtype = DTYPE_OF[t.dtype]
         if x.__class__ is DeviceArray:
             if x.dtype != dtype or len(x.shape) != t.rank:
                 raise TypeError(f"an array of {x.dtype} and shape {x.shape} where {t} is compiled")
-            tensor = place(x, self.device)._shaped()
+            tensor = place(x, self.device).exact()
             return self._copied(tensor) if self.escaping else tensor
         if x.__class__ is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
             x = np.require(x, dtype, ["C", "A", "W"])  # read-only memory is copied: DLPack does not carry it
@@ -213,19 +238,21 @@ class Program:
         tvm.get_global_func("runtime.TVMTensorCopyFromTo")(tensor, fresh)
         return fresh
 
-    def _unpack(self, out: list, stays: bool) -> list:
+    def _unpack(self, out, stays: bool) -> list:
         """The results' leaves; arrays stay on the device, or come to the host."""
         values, at = [], 0
         for t in self.results:
             if t.__class__ is Array:
-                x = out[at]
-                shape = t.shape
+                x, shape = out[at], t.shape
+                at += 1
                 if None in shape:
-                    dyn = iter(out[at + 1 :])
-                    shape = tuple(next(dyn) if d is None else d for d in shape)
-                at += 1 + t.shape.count(None)
+                    dims, shape = shape, []
+                    for d in dims:
+                        shape.append(out[at] if d is None else d)
+                        at += d is None
+                    shape = tuple(shape)
                 if stays:
-                    values.append(DeviceArray(x, shape, DTYPE_OF[t.dtype]))
+                    values.append(DeviceArray(x, shape, DTYPE_OF[t.dtype], self.kind))
                     continue
                 copies["to host"] += self.on_device
                 a = x.numpy() if self.on_device else np.from_dlpack(x)
