@@ -328,7 +328,8 @@ class _Program:
         if self.backend != "llvm":
             from .python_entry import entry
 
-            self.entry = entry(self.run, self.inferred, self.keywords, self.watched, self.otherwise, self.open)
+            again = None if self.open is None else lambda args, keywords: self.open(args, keywords).call(args, keywords)
+            self.entry = entry(self.run, self.inferred, self.keywords, self.watched, self.otherwise, again)
             return
         about = self.run, self.inferred, self.keywords, self.watched, self.otherwise, name, self.go_on
         self.entry = with_room(adapter, *about)

@@ -21,7 +21,7 @@ from .ops.define import NUMPY_DTYPES
 def entry(program, inferred, keywords: tuple[str, ...], watched, otherwise: list, again: Callable | None):
     """A function for calls of this signature that hands any other call to `otherwise[0]`; None where there is none.
 
-    `again(args, keywords)` is the program for just these sizes, where errors of this one are not the last word.
+    `again(args, keywords)` is the call for just these sizes, where errors of this one are not the last word.
     """
     if keywords or any(not isinstance(a, np.ndarray) for a in inferred.captured):
         return None
@@ -43,22 +43,20 @@ def entry(program, inferred, keywords: tuple[str, ...], watched, otherwise: list
         given = text.name(a)
         text.tests.append(f"{given}.shape == {a.shape!r} and {given}.dtype is {text.name(a.dtype)}")
         text.leaves.append(given)
-    run = f"results = run([{', '.join(text.leaves)}])"
+    call = [f"results = run([{', '.join(text.leaves)}])"]
     if again is not None:
-        run = f"try: {run}\n        except (ValueError, IndexError, TypeError): return again(args, keywords).call(args, keywords)"
-    source = (
-        "def entry(*args, **keywords):\n"
-        f"    if len(args) == {len(names)} and not keywords:\n"
-        f"        {', '.join([*names, ''])} = args\n"
-        if names
-        else "def entry(*args, **keywords):\n    if not args and not keywords:\n"
-    )
-    source += (
-        f"        if {' and '.join(text.tests) or 'True'}:\n"
-        f"            {run.replace(chr(10), chr(10) + '    ')}\n"
-        f"            return {result}\n"
-        "    return otherwise[0](*args, **keywords)\n"
-    )
+        call = ["try:", f"    {call[0]}", "except (ValueError, IndexError, TypeError):"]
+        call.append("    return again(args, keywords)")
+    lines = [
+        "def entry(*args, **keywords):",
+        f"    if len(args) == {len(names)} and not keywords:",
+        *([f"        {', '.join([*names, ''])} = args"] if names else []),
+        f"        if {' and '.join(text.tests) or 'True'}:",
+        *(f"            {line}" for line in call),
+        f"            return {result}",
+        "    return otherwise[0](*args, **keywords)",
+    ]
+    source = "\n".join(lines)
     space = {"run": program.quick, "otherwise": otherwise, "again": again, "unchanged": unchanged, "record": record}
     exec(compile(source, "<entry>", "exec"), space | text.namespace, made := {})
     return made["entry"]
