@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from ...ir import Apply, Array, shape_of
 from . import blas, sorting
-from .expressions import FIRST, Affine, Kernel, Point, as_value, element_pointer, known, plus, times
+from .expressions import FIRST, Affine, Kernel, Point, element_pointer
 from .fusion import Plan, plan
 from .layout import ArrayValue, element, i64
 from .loopnest import Fold, Target, assign, counted, nest, plus_element, reduce
 from .scalars import from_memory, to_memory
+from .sizes import as_value, known, plus, times
 
 
 def lower(ctx, node: Apply, plan: Plan):

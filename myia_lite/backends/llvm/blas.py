@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from llvmlite import ir
 
 from ...ir import Apply, Array, Node
-from .expressions import Kernel, Load, Product, as_value, element_pointer, known, plus, row_major, times
+from .expressions import Kernel, Load, Product, element_pointer
 from .fusion import swaps_last_two
 from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
 from .loopnest import Fold, Target, assign, counted, reduce
 from .outside import BLAS, BLAS_THREADS, blas_threads
 from .regions import grain, region
 from .scalars import number
+from .sizes import as_value, known, plus, row_major, times
 
 TINY = 512  # multiplications up to which vector code beats a call of BLAS
 OPEN = 2048  # multiplications of open sizes up to which plain loops do

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from ...ir import Apply, Constant, Graph, Node, Scalar
 from . import polls, vectors
-from .expressions import Affine, Kernel, Point, known
+from .expressions import Affine, Kernel, Point
 from .layout import DATA, I8, REGISTER, i64, load_parts, memory, on_heap, parts, struct, unflatten
 from .loopnest import counted
 from .ownership import tail
 from .scalars import from_memory, scalar_op, to_memory
+from .sizes import known
 from .unique import counter, trips
 
 BLOCK, LEAST = 256, 16  # trips of a block; from how many on it pays

@@ -8,10 +8,11 @@ from math import prod
 from llvmlite import ir
 
 from ...ir import Array
-from .expressions import Expr, Kernel, Point, as_value, element_pointer, row_major, times
+from .expressions import Expr, Kernel, Point, element_pointer
 from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
 from .regions import PIECE, divisible, outlined, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
+from .sizes import as_value, row_major, times
 
 SHORT = 16  # elements below which a fold is better unrolled than vectorised
 BLOCK = 4096  # elements a vectorised sum of floats adds up before it goes to the total: keeps rounding errors small

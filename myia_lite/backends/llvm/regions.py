@@ -14,10 +14,11 @@ import llvmlite.ir as ll
 from llvmlite.ir.instructions import GEPInstr, Instruction, PhiInstr
 
 from . import vectors
-from .expressions import Expr, Gather, Kernel, Load, Operation, Splat, as_value, times
+from .expressions import Expr, Gather, Kernel, Load, Operation, Splat
 from .fusion import CHEAP
 from .layout import I8, I64, PTR, i64, load_parts, store_parts, struct
 from .module import Symbol
+from .sizes import as_value, times
 
 # The unit of work is about a quarter of a nanosecond.
 PIECE = 100_000  # work that one thread takes at a time

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...ir import Apply, Array
-from .expressions import Affine, Kernel, Point, as_value, element_pointer, known
+from .expressions import Affine, Kernel, Point, element_pointer
 from .layout import F64, I64, i64
 from .loopnest import Target, counted, nest
+from .sizes import as_value, known
 
 
 def argsort(ctx, node: Apply, plan):
