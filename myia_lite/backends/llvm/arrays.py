@@ -7,7 +7,7 @@ Loops are emitted at `ctx.b`, which stands behind them afterwards.
 from __future__ import annotations
 
 from ...ir import Apply, Array, shape_of
-from . import blas, sorting
+from . import blas, sorting, tiles
 from .expressions import FIRST, Affine, Kernel, Point, element_pointer
 from .fusion import Plan, plan
 from .layout import ArrayValue, element, i64
@@ -18,6 +18,8 @@ from .sizes import as_value, known, plus, times
 
 def lower(ctx, node: Apply, plan: Plan):
     """The value of `node`."""
+    if node in plan.contracted:
+        return tiles.lower(ctx, node, plan)
     if node.op.elementwise:
         return materialise(ctx, node, plan)
     return RULES[node.op.name](ctx, node, plan)

@@ -212,7 +212,10 @@ class Kernel:
             found = [inner[p] for p in node.attrs["perm"]]
         elif node.op.name == "matmul":
             a, b = map(self.dims, node.args)
-            found = [a[1 if node.attrs["ta"] else 0], b[0 if node.attrs["tb"] else 1]]
+            found = [m if isinstance(m, int) else n for m, n in zip(a[:-2], b[:-2], strict=True)]
+            found += [a[-1 if node.attrs["ta"] else -2], b[-2 if node.attrs["tb"] else -1]]
+        elif node.op.name == "reduce_sum":
+            found = [d for k, d in enumerate(self.dims(node.args[0])) if k not in node.attrs["axes"]]
         elif node.op.name == "gather":
             found = self.dims(node.args[1]) + self.dims(node.args[0])[len(node.args) - 1 :]
         else:

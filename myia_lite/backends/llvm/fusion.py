@@ -8,12 +8,15 @@ that cost less than the memory traffic which they save; and no read of an array 
 from __future__ import annotations
 
 from ...ir import Apply, Array, Constant, Graph, Node
+from .contractions import Contraction, Meaning, Mismatch, contraction, in_vectors, near
 
 INDEXING = frozenset({"broadcast", "transpose", "slice", "reshape", "iota"})  # an element is an element of the operand
 CHEAP = frozenset(
     "add sub mul neg abs sign maximum minimum eq ne lt le gt ge select cast logical_not bit_and bit_or bit_xor bit_not "
     "isnan isinf isfinite signbit copysign floor ceil trunc rint".split()
 )
+CONTRACTED = frozenset({"matmul", "reduce_sum", "transpose", "slice_add", "add"})  # what a contraction may end in
+MANY_SMALL = 1 << 15  # multiplications up to which products side by side are better not left to BLAS
 REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
 MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
 
@@ -23,6 +26,10 @@ class Plan:
 
     def __init__(self):
         self.inlined: set[Apply] = set()
+        self.contracted: dict[Apply, Contraction] = {}  # sums of products that are one loop nest, however they are put
+        self.inner: dict[Apply, Apply] = {}  # the nodes in them -> the one that is lowered
+        self.products: set[Apply] = set()  # the products in them
+        self.views: set[Apply] = set()  # what those can read through: see `contractions.view`
         self._operands: dict[Apply, tuple[Node, ...]] = {}
 
     def operands(self, node: Apply) -> tuple[Node, ...]:
@@ -40,11 +47,16 @@ class Plan:
         return self._operands[node]
 
 
-def plan(graph: Graph) -> Plan:
-    """Consumers are decided before their operands, so that each node knows into which loops it would go."""
+def plan(graph: Graph, contract=False) -> Plan:
+    """Consumers are decided before their operands, so that each node knows into which loops it would go.
+    `contract`: are sums of products loop nests, where that is worth it?"""
     out = Plan()
     uses, pinned = _uses(graph)
     position = {n: k for k, n in enumerate(graph.nodes)}
+    if contract:
+        _contract(out, graph, uses, pinned, position)
+    strided: set[Apply] = set()  # inlined views that contractions read, by strides
+    alone: set[Apply] = set()  # those that nothing else reads
     roots: dict[Apply, frozenset] = {}  # the materialised nodes in whose loops a node is computed
     sparing: set[Apply] = set()  # inlined nodes that are evaluated more often than they have elements
     viewed: set[Apply] = set()  # inlined nodes whose elements are asked for by their row-major number
@@ -53,10 +65,25 @@ def plan(graph: Graph) -> Plan:
 
     for node in reversed(graph.nodes):
         roots[node] = frozenset([node])
-        if node in pinned or not _computable(node):
+        if node in out.inner:
+            out.inlined.add(node)
+            roots[node] = frozenset([out.inner[node]])
+            continue
+        if node in pinned or node in out.contracted or not _computable(node):
             continue
         consumers = [(c, k) for c, k in uses.get(node, ()) if c.op.name != "dim"]
-        if not all(_asks(c, k, node, c in out.inlined, uses) for c, k in consumers):
+        contracted = any(c in out.products or c in strided for c, _ in consumers)
+        if contracted and node not in out.views:
+            continue
+        if contracted and all(c in out.products or c in alone for c, _ in consumers):
+            into = frozenset().union(*(roots[c] for c, _ in consumers))
+            if not _moves_past_write(node.args, position[node], max(position[r] for r in into), graph):
+                out.inlined.add(node)
+                strided.add(node)
+                alone.add(node)
+                roots[node] = into
+            continue
+        if not all(c in out.products or _asks(c, k, node, c in out.inlined, uses) for c, k in consumers):
             continue
         view = any(
             c in viewed or (c.op.name == "reshape" and isinstance(c.type, Array) and not unit_reshape(c))
@@ -66,7 +93,9 @@ def plan(graph: Graph) -> Plan:
             continue
         block = any(c in blocks for c, _ in consumers)
         if not swaps_last_two(node):  # which a matrix product does on its own, but no part of an array
-            block = block or any(c.op.name == "matmul" and c not in out.inlined for c, _ in consumers)
+            block = block or any(
+                c.op.name == "matmul" and c not in out.inlined and c not in out.products for c, _ in consumers
+            )
         if block and not in_one_piece(node):
             continue
         into = frozenset().union(*(roots[c] for c, _ in consumers))
@@ -76,9 +105,7 @@ def plan(graph: Graph) -> Plan:
         if any(weight.get(r, 0) >= MAX_OPERATIONS for r in into):
             continue
         last = max((position[r] for r in into), default=position[node])
-        if any(
-            _consumed(a, graph.nodes[position[node] + 1 : last + 1]) for a in node.args if isinstance(a.type, Array)
-        ):
+        if _moves_past_write(node.args, position[node], last, graph):
             continue
         out.inlined.add(node)
         roots[node] = into
@@ -86,11 +113,84 @@ def plan(graph: Graph) -> Plan:
             weight[r] = weight.get(r, 0) + (node.op.name not in INDEXING)
         if repeated:
             sparing.add(node)
+        if contracted:
+            strided.add(node)
         if view:
             viewed.add(node)
         if block:
             blocks.add(node)
     return out
+
+
+def _contract(out: Plan, graph: Graph, uses, pinned, position) -> None:
+    """Find the contractions, from their ends on."""
+    meaning = Meaning(uses, pinned)
+    for node in reversed(graph.nodes):
+        if node.op.name not in CONTRACTED or node in out.inner:
+            continue
+        try:
+            c = contraction(meaning, node)
+        except Mismatch:
+            continue
+        if c is None or not _worth_contracting(c, node, meaning):
+            continue
+        if any(_moves_past_write(n.args, position[n], position[node], graph) for n in c.inner):
+            continue
+        out.contracted[node] = c
+        out.inner.update(dict.fromkeys(c.inner, node))
+        for t in c.terms:
+            out.products.add(t.node)
+            out.views.update(t.views)
+
+
+def _worth_contracting(c: Contraction, node: Apply, meaning: Meaning) -> bool:
+    """A large product of matrices that lie as BLAS wants them is left to it."""
+    if not in_vectors(c) or not near(c):
+        return False
+    products = [t.node for t in c.terms]
+    if node.op.name in ("add", "reduce_sum") and all(p.op.name == "mul" for p in products):
+        return (
+            node.op.name == "reduce_sum"
+            and _walks_across(c)
+            and all(_at_hand(a, meaning) for p in products for a in p.args)
+        )
+    if any(p.op.name == "mul" for p in products):
+        return False
+    if node.op.name == "add":
+        return len(products) > 1
+    if node.op.name != "matmul":
+        return node.op.name != "transpose" or not _by_blas(c.terms[0])
+    return not _by_blas(c.terms[0])
+
+
+def _by_blas(t) -> bool:
+    """Is that one large product, or few of them?"""
+    if not all(swaps_last_two(v) or in_one_piece(v) for v in t.views):
+        return False
+    shape, (a, _) = t.node.type.shape, t.node.args
+    inner = a.type.shape[-2 if t.node.attrs["ta"] else -1]
+    if len(shape) == 2 or None in shape[-2:] or inner is None:
+        return True
+    return shape[-2] * shape[-1] * inner > MANY_SMALL
+
+
+def _walks_across(c: Contraction) -> bool:
+    """Is the innermost axis kept, and is there a sum around it?"""
+    return bool(c.kept) and bool(c.terms[0].reduced)
+
+
+def _at_hand(node: Node, meaning: Meaning) -> bool:
+    """Is an operand an array in memory, or a view of one, whoever else reads it?"""
+    while isinstance(node, Apply) and node.op.name in INDEXING and node.args and isinstance(node.args[0].type, Array):
+        node = node.args[0]
+    if not isinstance(node, Apply) or not _computable(node):
+        return True
+    return sum(c.op.name != "dim" for c, _ in meaning.uses.get(node, ())) > 3
+
+
+def _moves_past_write(args, start: int, last: int, graph: Graph) -> bool:
+    """May one of these arrays be written to between two places?"""
+    return any(_consumed(a, graph.nodes[start + 1 : last + 1]) for a in args if isinstance(a.type, Array))
 
 
 def _uses(graph: Graph):

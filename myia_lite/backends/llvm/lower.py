@@ -91,7 +91,7 @@ class Lowering(Context):
         super().__init__(module, every[copy])
         self.graph, self.calls, self.work = graph, calls, work
         self.first, self.next = copy == 0, every[(copy + 1) % len(every)]
-        self.plans = {g: arrays.plan(g) for g in graph.nested()}
+        self.plans = {g: arrays.plan(g, contract=True) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
         self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
