@@ -300,20 +300,21 @@ class _Program:
         if owner.backend == "llvm" and owner.optimize is None:
             kept = cache.place(owner._function, owner.error_model, args, keywords)
             found = kept and kept.load()
-        self.from_cache, self.records = found is not None, []
+        self.from_cache = found is not None
         if found is not None:
             self.inferred, self.run, self.watched = found, found.program, list(found.dependencies)
+            types = found.program.results
         else:
             from .compiler import optimised
 
             self.inferred = owner._infer(args, keywords)
             graph = optimised(self.inferred.graph, owner.optimize, backend=owner.backend)
             types = element_types(graph.result_type)
-            self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
             self.run = get_backend(owner.backend).compile(graph)
             self.watched = watched(self.inferred.dependencies)
             if kept is not None:
                 kept.save(self.inferred, self.watched, self.run)
+        self.records = [k for k, t in enumerate(types) if isinstance(t, Residual)]
         self.layouts = list(map(layout, self.inferred.captured))
         self.calls, self.entry, self.otherwise = 0, None, []
         self.backend, self.go_on = owner.backend, going_on(owner.backend, owner.error_model, owner.optimize)

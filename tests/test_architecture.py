@@ -17,7 +17,7 @@ MAY_IMPORT = {  # of our own; beside itself
     "ad": {"ir", "ops"},
     "opt": {"ir", "ops"},
     "backends": {"ir", "ops"},
-    "cache": {"ir", "infer", "backends", "callable"},
+    "cache": {"ir", "ops", "infer", "backends", "callable"},
 }
 PURE = {"ir": {"numpy", "scipy", "llvmlite", "tvm"}}  # third parties that a folder does without
 # the parser of printed text makes the NumPy value of an array constant, where there is one

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import myia_lite
-from myia_lite import checkpoint, custom_derivative, foreign, grad, hessian, jacfwd, jvp, myia, value_and_grad, vjp
+from myia_lite import checkpoint, custom_derivative, foreign, grad, hessian, jacfwd, jvp, myia, value_and_grad
 from myia_lite.cache import entry, store
 from myia_lite.cache.identity import Unstorable, Walk
 from myia_lite.opt import simplify
@@ -226,14 +226,11 @@ def test_exceptions_come_from_the_entry():
         assert bool(f.compilations) is expected
 
 
-def test_jvp_is_found_and_a_pullback_is_made_anew():
-    """What the forward pass of a pullback saved is a record of this process."""
+def test_jvp_is_found():
     for compiled in (True, False):
-        value, pull = vjp(product, BIG, BIG)
         slope = 1.0 - np.tanh(BIG @ BIG) ** 2
-        np.testing.assert_allclose(pull(1.0)[0], slope @ BIG.T, atol=1e-12)
         _, y_dot = jvp(product, (BIG, BIG), (BIG, BIG))
-        assert value == pytest.approx(product(BIG, BIG)) and y_dot == pytest.approx(2.0 * np.sum(slope * (BIG @ BIG)))
+        assert y_dot == pytest.approx(2.0 * np.sum(slope * (BIG @ BIG)))
         assert bool(myia_lite.api.transformed("jvp", product).compilations) is compiled
         myia_lite.api._kept.cache_clear()
 

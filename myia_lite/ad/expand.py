@@ -88,7 +88,7 @@ class _Expansion:
         if record not in self.pairs:
             n = self.makers.get(record)
             if n is None:
-                self.pairs[record] = None, self.simplified(record.backward)
+                self.pairs[record] = None, self.simplified(record.pullback())
             else:
                 passes = self.reverse.pair(self.ready(n.graphs[0]), **n.attrs)
                 self.pairs[record] = tuple(map(self.simplified, passes))

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from ..infer.dependencies import Attribute, Contents
-from ..infer.structures import Dyn, Ident, Known, Tagged, Template, Tree
-from ..ir import Array, Scalar, Span, Type
+from ..infer.structures import Template
+from ..ir import Span
 from . import environment
 from .identity import PLAIN, Unstorable, Walk
 from .store import Store, current
+from .templates import describe, from_plain, from_template, from_type, number, plain, template, type_of
 
-FORMAT = b"2"
+FORMAT = b"3"
 MISSING = object()
 READ = (FunctionType, staticmethod, classmethod, MemberDescriptorType)  # descriptors that hand out what they hold
-BUILTIN = {c.__name__: c for c in (tuple, list, dict, *PLAIN)}
 
 
 class Global:
@@ -90,7 +90,7 @@ class Place:
         self.walk.token(environment.fixed(), environment.settings(), error_model, *(k for k, _ in keywords))
         self.walk.object(function)
         for t in self.arguments:
-            _describe(self.walk, t)
+            describe(self.walk, t)
         self.name = self.walk.hexdigest()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -101,7 +101,10 @@ class Place:
             walk = self.answered(questions)
             content = None if walk is None else self.files.read(f"{walk.hexdigest()}.code")
             if content is not None:
-                return self._decoded(content, walk)
+                try:
+                    return self._decoded(content, walk)
+                except (Unstorable, RecursionError):  # it mentions a record that is gone; or nests too deeply
+                    return None
         return None
 
     def answered(self, questions) -> Walk | None:
@@ -132,9 +135,9 @@ class Place:
         objects = walk.objects
         code = bytes(blob[: data["code"]])
         errors = [(_from_attrs(a, objects), tuple(d), s and Span(*s)) for a, d, s in data["errors"]]
-        params, results = (tuple(map(_from_type, data[k])) for k in ("params", "results"))
+        params, results = (tuple(map(from_type, data[k])) for k in ("params", "results"))
         image = Image(data["name"], params, results, data["long"], code, tuple(data["symbols"]), constants, errors)
-        result = None if data["result"] is None else _from_template(data["result"], objects)
+        result = None if data["result"] is None else from_template(data["result"], objects)
         captured = tuple(_from_captured(c, objects) for c in data["captured"])
         dependencies = tuple(_from_dependency(d, objects) for d in data["watched"])
         return Loaded(self.arguments, result, captured, dependencies, Program(image))
@@ -151,7 +154,7 @@ class Place:
                 return False
             _check_covered(inferred, walk)
             content = self._encoded(inferred, watched, program.code, walk)
-        except Unstorable:
+        except (Unstorable, RecursionError):
             return False
         if not self.files.write(f"{walk.hexdigest()}.code", content):
             return False
@@ -173,14 +176,14 @@ class Place:
         ]
         data = {
             "name": code.name,
-            "params": [_type(t) for t in code.params],
-            "results": [_type(t) for t in code.results],
+            "params": [type_of(t) for t in code.params],
+            "results": [type_of(t) for t in code.results],
             "long": code.long,
             "symbols": list(code.symbols),
             "code": len(code.machine_code),
             "constants": constants,
             "errors": errors,
-            "result": None if inferred.result is None else _template(inferred.result, walk),
+            "result": None if inferred.result is None else template(inferred.result, walk),
             "captured": [_captured(a, walk) for a in inferred.captured],
             "watched": [_dependency(d, walk) for d in watched],
         }
@@ -258,22 +261,15 @@ def _covers(walk: Walk, value: Any) -> bool:
 
 
 # ---- to and from plain data ------------------------------------------------------------------------------------------
-def _number(x: Any, walk: Walk) -> int:
-    found = walk.number(x)
-    if found is None:
-        raise Unstorable("an object that the walk does not see")
-    return found
-
-
 def _dependency(d, walk: Walk) -> list:
     if getattr(d, "cell", None) is not None:
-        return ["cell", _number(d.cell, walk)]
+        return ["cell", number(d.cell, walk)]
     if isinstance(d, Attribute):
         if isinstance(d.owner, ModuleType):
             return ["attribute", ["module", d.owner.__name__], d.name]
-        return ["attribute", _number(d.owner, walk), d.name]
+        return ["attribute", number(d.owner, walk), d.name]
     if isinstance(d, Contents):
-        return ["contents", _number(d.owner, walk)]
+        return ["contents", number(d.owner, walk)]
     question = _question(d)
     if question is None:
         raise Unstorable("a dependency of another kind")
@@ -308,85 +304,10 @@ def _from_captured(data, objects):
     return getattr(objects[number], part) if part else objects[number]
 
 
-def _type(t: Type):
-    if isinstance(t, Array):
-        return [t.dtype, list(t.shape)]
-    if isinstance(t, Scalar):
-        return t.dtype
-    raise Unstorable(f"a {type(t).__name__} at the boundary")
-
-
-def _from_type(data) -> Type:
-    return Scalar(data) if isinstance(data, str) else Array(data[0], tuple(data[1]))
-
-
-def _plain(x: Any, walk: Walk) -> list:
-    """A part of a template: a name, a number, a tuple of these, a class, an object."""
-    if x is None or type(x) in (bool, int, str):
-        return ["is", x]
-    if type(x) in (float, complex):
-        return ["number", type(x).__name__, repr(x)]
-    if type(x) is tuple:
-        return ["tuple", [_plain(i, walk) for i in x]]
-    if type(x) is Ident:
-        return ["ident", _plain(x.value, walk)]
-    if isinstance(x, type) and BUILTIN.get(x.__name__) is x:
-        return ["class", x.__name__]
-    return ["object", _number(x, walk)]
-
-
-def _from_plain(data, objects) -> Any:
-    kind, what, *rest = data
-    if kind == "number":
-        return {"float": float, "complex": complex}[what](rest[0])
-    if kind == "tuple":
-        return tuple(_from_plain(i, objects) for i in what)
-    if kind == "ident":
-        return Ident(_from_plain(what, objects))
-    return {"is": lambda: what, "class": lambda: BUILTIN[what], "object": lambda: objects[what]}[kind]()
-
-
-def _template(t: Template, walk: Walk) -> list:
-    if type(t) is Dyn:
-        return ["dyn", _type(t.type), t.py, t.zero_d]
-    if type(t) is Known:
-        return ["known", _type(t.type), t.py, t.text, _plain(t.value, walk)]
-    if type(t) is Tree:
-        return ["tree", _plain(t.shape, walk), [_template(i, walk) for i in t.items]]
-    if type(t) is Tagged:
-        return ["tagged", [_template(i, walk) for i in t.alternatives]]
-    raise Unstorable(f"a template of kind {type(t).__name__}")
-
-
-def _from_template(data, objects) -> Template:
-    kind, *rest = data
-    if kind == "dyn":
-        return Dyn(_from_type(rest[0]), rest[1], rest[2])
-    if kind == "known":
-        return Known(_from_type(rest[0]), rest[1], rest[2], _from_plain(rest[3], objects))
-    if kind == "tree":
-        return Tree(_from_plain(rest[0], objects), tuple(_from_template(i, objects) for i in rest[1]))
-    return Tagged(tuple(_from_template(i, objects) for i in rest[0]))
-
-
-def _describe(walk: Walk, t: Template) -> None:
-    """An argument's template, and the objects in it, as part of the walk."""
-    if type(t) is Dyn:
-        walk.token("dyn", _type(t.type), t.py, t.zero_d)
-    elif type(t) is Tree:
-        walk.token("tree", len(t.items))
-        for part in t.shape:
-            walk.object(part.value if type(part) is Ident else part)
-        for i in t.items:
-            _describe(walk, i)
-    else:
-        raise Unstorable(f"a template of kind {type(t).__name__}")
-
-
 def _attrs(attrs: dict | None, walk: Walk) -> dict | None:
     """What decides on the exception of a `guard` or a `raise`; None for what a signal handler raises."""
-    return attrs and {k: _plain(attrs[k], walk) for k in ("exception", "message")}
+    return attrs and {k: plain(attrs[k], walk) for k in ("exception", "message")}
 
 
 def _from_attrs(data: dict | None, objects) -> dict | None:
-    return data and {k: _from_plain(v, objects) for k, v in data.items()}
+    return data and {k: from_plain(v, objects) for k, v in data.items()}

@@ -26,7 +26,8 @@ from ..ops import arrays, control
 from ..ops.control import get
 from ..ops.control import tuple_ as tuple_of
 from .directional import Directional, Site, tags_of
-from .values import AtPoint, Leaf, Point, Sequence, Value
+from .structures import Point
+from .values import AtPoint, Leaf, Sequence, Value
 
 
 class AtPoints(Directional):

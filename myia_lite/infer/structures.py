@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import Array, Scalar, Type, shaped
+from ..ir import Array, Residual, Scalar, Type, is_float, shaped
 
 
 class Ident:
@@ -139,6 +139,35 @@ def extent(t: Template | None) -> int:
     if isinstance(t, Union):
         return 1 + sum(extent(i) for _, i in t.alternatives)
     return 1 + extent(t.item) if isinstance(t, Maybe) else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What the compiler knows of the functions that `vjp` ("pullback") and `linearize` ("linear") return for one
+    specialisation: the templates of the arguments and of what is differentiated of the result, the types of their
+    leaves, and the type of the record of the forward pass.
+    """
+
+    kind: str
+    record: Residual
+    arguments: tuple
+    inputs: tuple[Type, ...]
+    out: Any
+    outputs: tuple[Type, ...]
+
+    @property
+    def name(self) -> str:
+        return {"pullback": "pullback", "linear": "linearised function"}[self.kind]
+
+    @property
+    def wrt(self) -> tuple[int, ...]:
+        """The leaves of the arguments that are floats."""
+        return tuple(k for k, t in enumerate(self.inputs) if is_float(t))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those of the result."""
+        return tuple(k for k, t in enumerate(self.outputs) if is_float(t))
 
 
 # ---- shapes of arguments ---------------------------------------------------------------------------------------------

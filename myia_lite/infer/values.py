@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir import Constant, Graph, Node, Residual, Type, is_float, shape_of
+from ..ir import Constant, Graph, Node, shape_of
+from .structures import Point
 
 
 class Value:
@@ -118,35 +119,6 @@ class Transformed(Value):
     argnums: Any
     has_aux: bool
     holomorphic: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """What the compiler knows of the functions that `vjp` ("pullback") and `linearize` ("linear") return for one
-    specialisation: the templates of the arguments and of what is differentiated of the result, the types of their
-    leaves, and the type of the record of the forward pass.
-    """
-
-    kind: str
-    record: Residual
-    arguments: tuple
-    inputs: tuple[Type, ...]
-    out: Any
-    outputs: tuple[Type, ...]
-
-    @property
-    def name(self) -> str:
-        return {"pullback": "pullback", "linear": "linearised function"}[self.kind]
-
-    @property
-    def wrt(self) -> tuple[int, ...]:
-        """The leaves of the arguments that are floats."""
-        return tuple(k for k, t in enumerate(self.inputs) if is_float(t))
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Those of the result."""
-        return tuple(k for k, t in enumerate(self.outputs) if is_float(t))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

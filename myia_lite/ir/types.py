@@ -78,11 +78,18 @@ class Residual(Sum):
     `frame`, whose fields `ad` fills in.  Until then it is opaque.
     """
 
-    __slots__ = ("backward",)
+    __slots__ = ("__weakref__", "backward")
 
     def __init__(self, name: str):
         super().__init__(name, {"none": (), "frame": ()})
-        self.backward = None  # filled by `ad` where a program returns it: the graph (record, cotangents) -> cotangents
+        # filled by `ad` where a program returns it: the graph (record, cotangents) -> cotangents, or what makes it
+        self.backward = None
+
+    def pullback(self):
+        """The graph (record, cotangents) -> cotangents."""
+        if callable(self.backward):
+            self.backward = self.backward()
+        return self.backward
 
 
 @dataclass(frozen=True, slots=True)
