@@ -156,8 +156,8 @@ def _worth_contracting(c: Contraction, node: Apply, meaning: Meaning) -> bool:
         )
     if any(p.op.name == "mul" for p in products):
         return False
-    if node.op.name == "add":
-        return len(products) > 1
+    if node.op.name == "add":  # a small matrix meets a vector in registers as it is
+        return len(products) > 1 and all(1 not in p.type.shape[-2:] for p in products)
     if node.op.name != "matmul":
         return node.op.name != "transpose" or not _by_blas(c.terms[0])
     return not _by_blas(c.terms[0])
