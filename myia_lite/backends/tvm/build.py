@@ -26,9 +26,22 @@ from ...ir import Array, Graph, Never, Tuple
 from ...ops.define import NUMPY_DTYPES
 from ..llvm.ownership import CallGraph
 from .code import ANY_KIND, ANY_VALUE, DTYPES, FLOAT, HANDLE, INT, Code, Memory, const, field, offset, pointer, sequence
+from .halves import Halves, read_inside, split
 from .heap import HEADER, Heap, from_bits, packed
 from .layout import OBJECT, parts
-from .lower import ERROR, RECURSION_ERROR, STACK_LIMIT, STACK_ROOM, STATE, WINDOW_LIMIT, Lowering, Shared, address_in
+from .lower import (
+    COPIES,
+    ERROR,
+    RECURSION_ERROR,
+    STACK_LIMIT,
+    STACK_ROOM,
+    STATE,
+    WINDOW_LIMIT,
+    Lowering,
+    Shared,
+    address_in,
+    read_number,
+)
 
 PIPELINE = "myia"
 
@@ -43,11 +56,17 @@ def leaves_of(t) -> int:
     return 1 if isinstance(t, Array) else len(parts(t))
 
 
+def is_device(target: tvm.target.Target) -> bool:
+    return target.kind.name not in ("llvm", "c")
+
+
 @dataclass
 class Build:
     """What came out: the executable, the constants it wants, its errors, and for a device its kernels' source."""
 
     executable: Any
+    halves: Halves | None  # of a program for a device: `host` is then the function "myia_host"
+    captured: bool  # may calls be recorded?
     constants: list
     errors: list
     recursive: bool
@@ -57,20 +76,28 @@ class Build:
     source: str
 
 
-def build(graph: Graph, target: tvm.target.Target, portable: bool = False) -> Build:
-    """`portable`: with a function `run` that takes the arguments alone, and brings what `main` wants besides."""
-    device = target.kind.name not in ("llvm", "c")
+def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captures: bool = True) -> Build:
+    """`portable`: with a function `run` that takes the arguments alone, and brings what `main` wants besides.
+    `captures`: calls of a program for a device that does not wait for the host may be recorded."""
+    device = is_device(target)
     # TVM has CUDA's compiler round as it likes, unless told not to; who sets the variable to nothing asks for that
     os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
-    calls = CallGraph(graph)
-    shared = Shared(calls.graphs, device)
+    halves = split(graph) if device and not portable else None
+    main = halves.device if halves else graph
+    calls = [CallGraph(g) for g in ((main, halves.host) if halves else (main,))]
+    captures = captures and device and not portable and (halves is not None or not read_inside(calls[0].graphs))
+    graphs = {g: c for c in reversed(calls) for g in c.graphs}
+    shared = Shared(graphs, device, captures)
     functions, window = {}, 0
-    for g in calls.graphs:
-        lowering = Lowering(g, calls, shared)
-        functions[shared.symbols[g]] = lowering.run(owned_results=g is graph)
+    for g, c in graphs.items():
+        lowering = Lowering(g, c, shared, boxes=halves is not None and g is main)
+        functions[shared.symbols[g]] = lowering.run(owned_results=g is main)
         window += lowering.heap.registers
-    window += WINDOWS if portable and calls.recursive else 0
-    functions["myia_main"] = _main(graph, shared)
+    recursive = any(c.recursive for c in calls)
+    window += WINDOWS if portable and recursive else 0
+    if halves:
+        functions["myia_host"] = _main(halves.host, shared, "myia_host", halves.boxes)
+    functions["myia_main"] = _main(main, shared)
     if PIPELINE not in tirx.compilation_pipeline.PIPELINE_MAP:
         tirx.compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)
     builder = relax.ExecBuilder()
@@ -88,7 +115,9 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False) -> Bu
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
     source = device_source(executable.mod) if device else ""
     counts = shared.launches, shared.reads
-    out = Build(executable, shared.constants, shared.errors, bool(calls.recursive), window + 8, *counts, source)
+    out = Build(
+        executable, halves, captures, shared.constants, shared.errors, recursive, window + 8, *counts, source
+    )
     if device:
         check_kernels(out)
     return out
@@ -117,9 +146,9 @@ def check_kernels(out: Build) -> None:
 
 
 # ---- the function that the virtual machine calls ---------------------------------------------------------------------
-def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
+def _main(graph: Graph, shared: Shared, name: str = "myia_main", boxes: int = 0) -> tirx.PrimFunc:
     """main(machine, registers, constants, state, leaves…) -> the leaf of the result, or an array of several, as a
-    packed function."""
+    packed function.  The first `boxes` numbers come in arrays of one element on the device."""
     code = Code()
     self_, args, count, result = (
         tirx.Var(n, t) for n, t in (("self", HANDLE), ("args", HANDLE), ("count", "int32"), ("result", HANDLE))
@@ -134,8 +163,15 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
     machine, regs, constants = given(0, HANDLE), items(1), items(2)
     state = code.let(field(offset(given(3, HANDLE), HEADER), 0, 1, pointer("i64")))
     heap = Heap(code, machine, regs, constants, shared)
+    memory = Memory(code, state, "i64")
+    memory.store(tirx.Add(memory.load(COPIES), const(boxes)), COPIES)
+    shared.reads += boxes
     numbers, k = [], 4
-    for p in graph.params:
+    for j, p in enumerate(graph.params):
+        if j < boxes:
+            numbers.append(read_number(code, op.anylist_getitem(args, tirx.const(k, "int32")), p.type.dtype))
+            k += 1
+            continue
         if isinstance(p.type, Array):
             heap.call(heap.register(), "vm.builtin.copy", op.anylist_getitem(args, tirx.const(k, "int32")))
             shape = code.let(field(offset(given(k, HANDLE), HEADER), 0, 2, pointer("i64")))
@@ -154,7 +190,6 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
             k += 1
     kinds = parts(graph.result_type)
     out = code.local("int64", max(len(kinds), 1))
-    memory = Memory(code, state, "i64")
     memory.store(tirx.Sub(address_in(out), memory.load(STACK_ROOM)), STACK_LIMIT)
     failed = tirx.call_extern(
         "int32", shared.symbols[graph], machine, regs, constants, state, tirx.address_of(out[0]), *numbers
@@ -192,7 +227,7 @@ def _main(graph: Graph, shared: Shared) -> tirx.PrimFunc:
         heap.words.store(const(0), 2 * r + k)
     code.emit(S.Return(tirx.const(0, "int32")))
     return tirx.PrimFunc([self_, args, count, result], sequence(code.statements), ret_type=PrimType("int32")).with_attr(
-        {"global_symbol": "__tvm_ffi_myia_main", "myia.packed": True}
+        {"global_symbol": f"__tvm_ffi_{name}", "myia.packed": True}
     )
 
 

@@ -16,6 +16,8 @@ from .code import ANY_VALUE, DTYPES, HANDLE, Code, Memory, const, expr, field, o
 
 HEADER = 24  # bytes of an object before what it holds; the count of references comes first
 DATA, SIZE = 0, 1  # words of an array or list object behind its header
+CAPTURING = 9  # a word of the state of a call: does memory come from ALLOCATOR?
+ALLOCATOR = "myia.alloc_storage"  # see `graphs.py`
 
 
 class Heap:
@@ -24,6 +26,7 @@ class Heap:
     def __init__(self, code: Code, machine, regs, constants, shared):
         self.code, self.machine, self.regs, self.constants, self.shared = code, machine, regs, constants, shared
         self.registers = 0
+        self.state: Memory | None = None  # what the call shares; see `lower.py`
         self.words = Memory(code, code.let(op.call_intrin(pointer("i64"), "tirx.reinterpret", regs)), "i64")
 
     def register(self) -> int:
@@ -81,10 +84,22 @@ class Heap:
         else:
             shape = self.shape([expr(n) for n in sizes], made)
         dtype = "bool" if t.dtype == "bool" else DTYPES[t.dtype]
-        self.call(storage, "vm.builtin.alloc_storage", self.machine, room, const(0), dtype, "global")
+        self._storage(storage, (self.machine, room, const(0), dtype, "global"))
         self.call(register, "vm.builtin.alloc_tensor", self.item(storage), const(0), shape, dtype)
         for r in (storage, *made):
             self.reset(r)
+
+    def _storage(self, register: int, args) -> None:
+        """From TVM's pool; but what a captured call uses stays with the capture."""
+        if not self.shared.captured:
+            self.call(register, "vm.builtin.alloc_storage", *args)
+            return
+        plain = tirx.EQ(self.state.load(CAPTURING), const(0))
+        self.code.choose(
+            plain,
+            lambda: self.call(register, "vm.builtin.alloc_storage", *args),
+            lambda: self.call(register, ALLOCATOR, *args),
+        )
 
     def shape(self, sizes, made):
         r = self.register()

@@ -23,20 +23,20 @@ from . import kernels, sums
 from .code import DTYPES, HANDLE, Cell, Code, Memory, const, expr, pointer, sequence, times
 from .elements import LOWERED as ELEMENTS
 from .elements import element_of
-from .heap import Heap, bits, from_bits
+from .heap import CAPTURING, Heap, bits, from_bits
 from .layout import OBJECT, ArrayValue, fields, flatten, parts, slots, unflatten
 from .nests import Kernel
 
 # what a call shares with its caller, in words: the error's number and values, limits of both stacks, copies to the host
-ERROR, VALUES, STACK_LIMIT, WINDOW_LIMIT, COPIES, STACK_ROOM, STATE = 0, 1, 5, 6, 7, 8, 9
+ERROR, VALUES, STACK_LIMIT, WINDOW_LIMIT, COPIES, STACK_ROOM, STATE = 0, 1, 5, 6, 7, 8, CAPTURING + 1
 RECURSION_ERROR, FIRST_ERROR = 1, 2
 
 
 class Shared:
     """What the functions of a program have in common: constants, errors, names."""
 
-    def __init__(self, graphs, device: bool):
-        self.device = device
+    def __init__(self, graphs, device: bool, captured: bool = False):
+        self.device, self.captured = device, captured  # captured: calls may be recorded, and need memory of their own
         self.constants: list = []  # ("shape", sizes) or ("array", NumPy array), by index
         self._index: dict = {}
         self.errors: list = []
@@ -61,6 +61,18 @@ def address_in(buffer):
     return tirx.reinterpret("int64", tirx.address_of(buffer[0]))
 
 
+def read_number(code: Code, item, dtype: str):
+    """The number in a tensor of one element, which is an item of a list or an argument."""
+    place = code.local("int64")
+    nbytes = {"bool": 1, "i32": 4, "f32": 4}.get(dtype, 8)
+    code.emit(S.BufferStore(place, const(0), [const(0)]))
+    code.do(op.call_packed("runtime.TVMTensorCopyToBytes", item, tirx.address_of(place[0]), const(nbytes)))
+    word = code.let(tirx.BufferLoad(place, [const(0)]))
+    if dtype == "f32":
+        return code.let(tirx.reinterpret("float32", tirx.Cast("int32", word)))
+    return code.let(from_bits(word, dtype))
+
+
 class Exit:
     """Where control goes on with a value: a variable or a register for each part."""
 
@@ -83,8 +95,10 @@ class Exit:
 class Lowering:
     """The code of one closed graph."""
 
-    def __init__(self, graph: Graph, calls: CallGraph, shared: Shared):
+    def __init__(self, graph: Graph, calls: CallGraph, shared: Shared, boxes: bool = False):
+        """`boxes`: the numbers that are made on the device stay there, each in an array of one element."""
         self.graph, self.calls, self.shared, self.device = graph, calls, shared, shared.device
+        self.boxes = boxes
         self.plans = {g: plan(g) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.code, self.values = Code(), {}
@@ -240,22 +254,13 @@ class Lowering:
 
     def to_host(self, box: ArrayValue):
         """The number in an array of one element on the device, which is released."""
-        dtype = box.type.dtype
-        place = self.code.local("int64")
-        nbytes = {"bool": 1, "i32": 4, "f32": 4}.get(dtype, 8)
-        self.code.emit(S.BufferStore(place, const(0), [const(0)]))
-        self.code.do(
-            op.call_packed(
-                "runtime.TVMTensorCopyToBytes", self.heap.item(box.register), tirx.address_of(place[0]), const(nbytes)
-            )
-        )
+        if self.boxes:
+            return box
+        value = read_number(self.code, self.heap.item(box.register), box.type.dtype)
         self.heap.reset(box.register)
-        word = self.code.let(tirx.BufferLoad(place, [const(0)]))
         self.state.store(tirx.Add(self.state.load(COPIES), const(1)), COPIES)
         self.shared.reads += 1
-        if dtype == "f32":
-            return self.code.let(tirx.reinterpret("float32", tirx.Cast("int32", word)))
-        return self.code.let(from_bits(word, dtype))
+        return value
 
     # ---- the function
     def run(self, owned_results: bool) -> tirx.PrimFunc:
@@ -270,7 +275,8 @@ class Lowering:
         self.frame = tirx.Var("frame", "int32")
         self.prologue: list = []
         self.heap = Heap(code, machine, regs, constants, self.shared)
-        self.state_pointer, self.state = state, Memory(code, state, "i64")
+        self.state_pointer = state
+        self.state = self.heap.state = Memory(code, state, "i64")
         params = [machine, regs, constants, state, results]
         kinds = [k for p in g.params for k in parts(p.type)]
         given = []
@@ -438,7 +444,10 @@ class Lowering:
         if node.op.elementwise and isinstance(node.type, Scalar):
             values = [self.scalar(a) for a in node.args]
             return element_of(self.code, node.op.name, node.attrs, [a.type.dtype for a in node.args], values)
-        return kernels.lower(self, node, self.plan)
+        value = kernels.lower(self, node, self.plan)
+        if self.boxes and isinstance(value, ArrayValue) and not value.dims:  # a number that stays on the device
+            return ArrayValue(value.register, (1,), node.type)
+        return value
 
     def branches(self, node: Apply, leave: Exit) -> None:
         """The local graphs of a switch or case, each of which ends by `leave` or goes round a loop."""

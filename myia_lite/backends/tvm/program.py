@@ -16,8 +16,9 @@ import tvm_ffi
 from ...ir import INTS, Array, Graph, MyiaTypeError, Residual, Scalar
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
-from .build import build, leaves_of, results_of
+from .build import build, is_device, leaves_of, results_of
 from .devices import CPU, DeviceArray, copies, place
+from .graphs import DEVICE, Recorded, Recorder
 from .layout import parts
 from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 
@@ -62,12 +63,13 @@ class _Machine:
             raise MyiaTypeError(f"there is no device for the target {program.target.kind.name!r}")
         self.virtual = tvm.relax.VirtualMachine(program.loaded, program.device)
         self.pointer = self.virtual["machine"]()  # its memory pool; its function `main` would only hand it on
-        self.main = program.main
+        self.main, self.host = program.main, program.host
         self.constants = tvm_ffi.List([self._constant(c, program.device) for c in program.constants])
         self.words = np.zeros(STATE, np.int64)
         self.words[STACK_ROOM] = ROOM
         self.state = tvm_ffi.from_dlpack(self.words)
         self.registers(program.registers)
+        self.recorded = Recorded(program, self, program.recorder) if program.captured else None
 
     @staticmethod
     def _constant(c, device):
@@ -91,24 +93,31 @@ def _address(o) -> int:
 class Program:
     """The compiled entry graph: `program(leaves)` is the list of its results' leaves."""
 
-    def __init__(self, graph: Graph, target="llvm"):
+    recorder = None  # of all programs, made for the first one that is for a device
+
+    def __init__(self, graph: Graph, target="llvm", cuda_graphs: bool = True):
         self.target = target_of(target)
         self.device = device_of(self.target)
         self.kind = self.device.dlpack_device_type()
-        self.on_device = self.kind != CPU
+        self.on_device = is_device(self.target)
         self.params, self.results = [p.type for p in graph.params], results_of(graph)
         self.escaping = any(isinstance(t, Residual) for t in self.results)
         with LOCK:
-            made = build(graph, self.target)
-        self.source, self.constants, self.errors = made.source, made.constants, made.errors
+            made = build(graph, self.target, captures=cuda_graphs)
+        self.source, self.constants, self.errors, self.halves = made.source, made.constants, made.errors, made.halves
         self.executable, self.recursive = made.executable, made.recursive
         self.loaded = made.executable.jit()
-        self.main = next(m for m in self.loaded.imports if m.implements_function("myia_main"))["myia_main"]
-        self.many = sum(len(parts(t)) for t in self.results) != 1
+        code = next(m for m in self.loaded.imports if m.implements_function("myia_main"))
+        self.main, self.host = code["myia_main"], code["myia_host"] if made.halves else None
+        returned = results_of(made.halves.device) if made.halves else self.results  # by the main function
+        self.many = sum(len(parts(t)) for t in returned) != 1
         self.converters = [self._converter(t) for t in self.params]
         self.quick_converters = [self._quick_converter(t) for t in self.params]
         self.takes_records = any(isinstance(t, Residual) for t in self.params)
-        only = self.results[0] if len(self.results) == 1 else None
+        only = self.results[0] if len(self.results) == 1 and made.halves is None else None
+        self.captured = made.captured and not self.takes_records and not self.escaping
+        if self.captured and self.recorder is None:
+            Program.recorder = Recorder()
         self.number = NUMPY_DTYPES[only.dtype] if isinstance(only, Scalar) else None  # the one result's class
         self.one_array = isinstance(only, Array) and None not in only.shape
         self.registers = made.registers + (WINDOWS if made.recursive else 0)
@@ -167,10 +176,11 @@ class Program:
         return result
 
     def _run(self, machine: _Machine, leaves, converters) -> list:
-        args = [x if convert is None else convert(x) for convert, x in zip(converters, leaves, strict=True)]
-        if self.takes_records:
-            args = [a for x in args for a in (x if x.__class__ is tuple else (x,))]
+        stays = DeviceArray in [x.__class__ for x in leaves]
         try:
+            if self.on_device:
+                return self._finished(machine, self._on_device(machine, leaves), stays)
+            args = self._arguments(leaves, converters)
             out = machine.main(machine.pointer, machine.regs, machine.constants, machine.state, *args)
         except Exception:
             number = int(machine.words[ERROR])
@@ -179,17 +189,43 @@ class Program:
             if not number:
                 raise
             self._fail(number, machine.words[VALUES : VALUES + 4].tolist())
-        if self.on_device and machine.words[COPIES]:
-            copies["to host"] += int(machine.words[COPIES])
-            machine.words[COPIES] = 0
         if self.number is not None:
             return [self.number(out)]
-        stays = DeviceArray in [x.__class__ for x in leaves]
-        if self.one_array and not stays and not self.on_device:
+        if self.one_array and not stays:
             a = np.from_dlpack(out)
             shape = self.results[0].shape
             return [a if a.shape == shape else a.reshape(shape)]
-        return self._unpack(out if self.many else (out,), stays)
+        return self._unpack(self.results, out if self.many else (out,), stays)
+
+    def _arguments(self, leaves, converters) -> list:
+        args = [x if convert is None else convert(x) for convert, x in zip(converters, leaves, strict=True)]
+        if self.takes_records:
+            args = [a for x in args for a in (x if x.__class__ is tuple else (x,))]
+        return args
+
+    def _on_device(self, machine: _Machine, leaves) -> list:
+        """What the main function returns."""
+        if machine.recorded is not None:
+            return machine.recorded.call(leaves)
+        with DEVICE:
+            args = self._arguments(leaves, self.converters)
+            out = machine.main(machine.pointer, machine.regs, machine.constants, machine.state, *args)
+        return list(out) if self.many else [out]
+
+    def _finished(self, machine: _Machine, out: list, stays: bool) -> list:
+        """The results of a program on a device: its host half takes what it needs, and has the rest."""
+        if self.halves is None:
+            results = self._unpack(self.results, out, stays)
+        else:
+            ready, late = self.halves.types()
+            at = sum(len(parts(t)) for t in ready)
+            theirs = machine.host(machine.pointer, machine.regs, machine.constants, machine.state, *out[at:])
+            theirs = self._unpack(late, [theirs] if len(late) == 1 else theirs, stays)
+            own = self._unpack(ready, out, stays)
+            results = [theirs[k] if of_host else own[k] for of_host, k in self.halves.results]
+        copies["to host"] += int(machine.words[COPIES])
+        machine.words[COPIES] = 0
+        return results
 
     def _converter(self, t):
         """What makes an argument of a leaf."""
@@ -220,12 +256,7 @@ class Program:
                 raise TypeError(f"an array of {x.dtype} and shape {x.shape} where {t} is compiled")
             tensor = place(x, self.device).exact()
             return self._copied(tensor) if self.escaping else tensor
-        if x.__class__ is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
-            x = np.require(x, dtype, ["C", "A", "W"])  # read-only memory is copied: DLPack does not carry it
-        if x.shape != t.shape and (
-            x.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, x.shape, strict=True))
-        ):
-            raise TypeError(f"an array of shape {x.shape} where {t} is compiled")
+        x = self.fitting(t, x)
         if self.escaping:  # a record may hold an argument, which its owner may write to later
             x = x.copy()
         if self.on_device:
@@ -233,15 +264,27 @@ class Program:
             return tvm.runtime.tensor(x, self.device)
         return tvm_ffi.from_dlpack(x)
 
+    @staticmethod
+    def fitting(t, x) -> np.ndarray:
+        """A NumPy array for a parameter, in one piece."""
+        dtype = DTYPE_OF[t.dtype]
+        if x.__class__ is not np.ndarray or x.dtype is not dtype or not x.flags.carray:
+            x = np.require(x, dtype, ["C", "A", "W"])  # read-only memory is copied: DLPack does not carry it
+        if x.shape != t.shape and (
+            x.ndim != t.rank or any(d is not None and d != n for d, n in zip(t.shape, x.shape, strict=True))
+        ):
+            raise TypeError(f"an array of shape {x.shape} where {t} is compiled")
+        return x
+
     def _copied(self, tensor):
         fresh = tvm.runtime.empty(tuple(tensor.shape), str(tensor.dtype), self.device)
         tvm.get_global_func("runtime.TVMTensorCopyFromTo")(tensor, fresh)
         return fresh
 
-    def _unpack(self, out, stays: bool) -> list:
+    def _unpack(self, types, out, stays: bool) -> list:
         """The results' leaves; arrays stay on the device, or come to the host."""
         values, at = [], 0
-        for t in self.results:
+        for t in types:
             if t.__class__ is Array:
                 x, shape = out[at], t.shape
                 at += 1
