@@ -244,8 +244,8 @@ class MyiaFunction(NativeCallable):
         from .compiler import optimised
 
         graph = optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, backend=backend)
-        own = self.backend.partition(":")[2] if self.backend.startswith("tvm") else ""
-        get_backend("tvm").export(graph, path, target or own or "llvm")
+        own = getattr(get_backend(self.backend), "target", "llvm")
+        get_backend("tvm").export(graph, path, target or own)
 
     def log(self, *args, trace: bool = False, between: Callable | None = None, **keywords) -> Log:
         """What the optimiser does to the program for these arguments: phases and their times, and the rules that fired.
@@ -461,6 +461,7 @@ def myia(
     optimize: Strategy | None = None,
     static_shapes: bool = False,
     target=None,
+    cuda_graphs: bool = True,
 ):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
@@ -475,6 +476,7 @@ def myia(
 
     backend: "llvm" (native code), "interp" (the slow reference), or "tvm" (through TVM: pip install myia-lite[tvm]).
     target: of "tvm", what to compile for: "llvm" (the default), "cuda", or a target of TVM's.
+    cuda_graphs: whether calls for "cuda" that wait for nothing there are recorded, and then launched as a whole.
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
@@ -501,7 +503,7 @@ def myia(
     >>> myia(lambda x: x * 2.0)(np.arange(3.0), out=a) is a, a
     (True, array([0., 2., 4.]))
     """
-    backend = with_target(backend, target)
+    backend = with_target(backend, target, cuda_graphs)
     options: dict = {"backend": backend, "error_model": error_model, "optimize": optimize}
     options["static_shapes"] = static_shapes
     if function is None:

@@ -12,7 +12,6 @@ from myia_lite.backends.tvm import build, graphs, nests, program
 from myia_lite.backends.tvm.code import expr, plus, quotient, times
 
 
-
 @contextmanager
 def launch(self, count, threads):
     """`Kernel.launch`, with the threads one after the other."""

@@ -71,6 +71,7 @@ class Kept(Protocol):
     def write(self, name: str, content: bytes) -> bool: ...
 
 
+WITHOUT_GRAPHS = " without graphs"  # behind a target
 kept: Kept | None = None  # the front door sets it
 BACKENDS = {
     "interp": "the reference: slow, obviously right",
@@ -93,16 +94,19 @@ def get_backend(name: str) -> Backend:
     return module.at(target) if target else module
 
 
-def with_target(name: str, target) -> str:
-    """The name of a back end that compiles for a target: a string, or TVM's object.
+def with_target(name: str, target, cuda_graphs: bool = True) -> str:
+    """The name of a back end that compiles for a target (a string, or TVM's object), with CUDA graphs or without.
 
     Raises MyiaValueError where the back end has no targets.
     """
-    if target is None:
+    if target is None and cuda_graphs:
         return name
     if name != "tvm":
-        raise MyiaValueError(f"the backend {name!r} has no targets", remedy="target=… goes with backend='tvm'")
-    return f"{name}:{target if isinstance(target, str) else json.dumps(_plain(target.export()))}"
+        what, option = ("targets", "target=…") if cuda_graphs else ("CUDA graphs", "cuda_graphs=False")
+        raise MyiaValueError(f"the backend {name!r} has no {what}", remedy=f"{option} goes with backend='tvm'")
+    target = "llvm" if target is None else target
+    text = target if isinstance(target, str) else json.dumps(_plain(target.export()))
+    return f"{name}:{text}{'' if cuda_graphs else WITHOUT_GRAPHS}"
 
 
 def _plain(x):

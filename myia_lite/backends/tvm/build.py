@@ -88,10 +88,11 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captu
     captures = captures and device and not portable and (halves is not None or not read_inside(calls[0].graphs))
     graphs = {g: c for c in reversed(calls) for g in c.graphs}
     shared = Shared(graphs, device, captures)
+    owned = halves.given if halves else len(results_of(graph))
     functions, window = {}, 0
     for g, c in graphs.items():
         lowering = Lowering(g, c, shared, boxes=halves is not None and g is main)
-        functions[shared.symbols[g]] = lowering.run(owned_results=g is main)
+        functions[shared.symbols[g]] = lowering.run(owned_results=owned if g is main else 0)
         window += lowering.heap.registers
     recursive = any(c.recursive for c in calls)
     window += WINDOWS if portable and recursive else 0
@@ -115,9 +116,7 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captu
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
     source = device_source(executable.mod) if device else ""
     counts = shared.launches, shared.reads
-    out = Build(
-        executable, halves, captures, shared.constants, shared.errors, recursive, window + 8, *counts, source
-    )
+    out = Build(executable, halves, captures, shared.constants, shared.errors, recursive, window + 8, *counts, source)
     if device:
         check_kernels(out)
     return out

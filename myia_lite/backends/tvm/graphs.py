@@ -1,11 +1,11 @@
 """CUDA graphs: a call whose launches are recorded once, and from then on launched as a whole.
 
 A recording is good for the addresses of the arguments, for their sizes and for the numbers among them, which decide
-what the program does on the host; these are its key.  A call is recorded when a key comes for the second time.  Results
-lie in memory that the recording writes to, and the caller has them: so before it runs again they must be gone, else
-another recording is made.  In a training loop the parameters come back in the memory of an earlier step's results; it
-settles down to two recordings that take turns.  Arguments that come from ever new places, and NumPy's arrays, are copied
-to a place of their own first.
+what the program does on the host; these are its key.  From the second call on, a call with a new key is recorded, until
+that turns out not to pay.  Results lie in memory that the recording writes to, and the caller has them: before it runs
+again they must be gone, else another recording is made.  In a training loop the parameters come back in the memory of
+an earlier step's results: it settles down to two recordings that take turns.  Arguments that come from ever new places,
+and NumPy's arrays, are copied to a place of their own first.
 
 The memory of recorded calls comes from an `Arena`, to which nobody else has access.  TVM's runtime records
 (`vm.builtin.cuda_graph.run_or_capture`): it calls a function once as it is, then with its launches recorded.  While it
@@ -29,8 +29,7 @@ from .devices import DeviceArray, copies
 from .heap import ALLOCATOR, CAPTURING
 
 DEVICE = threading.RLock()  # held by whoever allocates on the device
-SEEN = 64  # keys that are remembered after their first call
-PLACES = 8  # of an argument, before it is copied to one of its own
+PLACES = 4  # of an argument, before it is copied to one of its own
 RECORDINGS = 16  # of a program in a thread: then the one that was not used for longest goes
 _local = threading.local()
 
@@ -68,7 +67,7 @@ class Arena:
         self.closed = False
 
     def begin(self, results=frozenset()) -> None:
-        """A call that allocates as its like did before; `results` are the numbers of the allocations that outlive it."""
+        """A call that allocates as its like did before: `results` are the numbers of what outlives it."""
         self.used, self.results = [], results
 
     def storage(self, *wanted):
@@ -136,7 +135,7 @@ class Recorded:
         self.arena = Arena(machine.pointer)
         self.recordings: OrderedDict[int, tuple] = OrderedDict()  # number -> (key, recording), the last used at the end
         self.by_key: dict[tuple, list[int]] = {}
-        self.seen: OrderedDict[tuple, None] = OrderedDict()
+        self.called = False
         self.places: list[set] = [set() for _ in program.params]
         self.own_place: dict[tuple, object] = {}
         self.made = self.hits = 0
@@ -153,10 +152,8 @@ class Recorded:
                 self.recordings.move_to_end(number)
                 self.hits += 1
                 return self._launched(recording, args)
-        if key not in self.seen:
-            self.seen[key] = None
-            if len(self.seen) > SEEN:
-                self.seen.popitem(last=False)
+        if not self.called:  # many programs are called but once
+            self.called = True
             return self._plain(args)
         if self.made >= RECORDINGS and self.hits < 4 * self.made:  # recording takes longer than what it saves
             self.on = False

@@ -58,7 +58,7 @@ def split(graph: Graph) -> Halves | None:
     if isinstance(graph.result.type, Tuple) and not _is_tuple(graph.result):
         return None
     read = [n for n in graph.nodes if n in late and reads(n)]
-    rest = [n for n in graph.nodes if n in late and not reads(n) and n is not graph.result]
+    rest = [n for n in graph.nodes if n in late and not reads(n)]
     numbers = [a for n in rest for a in n.args if a not in late and not isinstance(a, Constant)]
     taken = list(dict.fromkeys((*read, *numbers)))
     ready = [e for e in elems if e not in late]
@@ -117,9 +117,7 @@ def _device_half(graph: Graph, late: set[Apply], results) -> Graph:
     for n in graph.nodes:
         if n in late and reads(n):
             copies.boxed(n, device)
-        elif n not in late and n is not graph.result:
-            copies.apply(n, device)
-        elif n in results:
+        elif n not in late and n is not graph.result or n in results:
             copies.apply(n, device)
     with Builder(device, graph.span):
         return device.returns(control.tuple_(*map(copies.node, results)))

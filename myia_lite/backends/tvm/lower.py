@@ -263,11 +263,11 @@ class Lowering:
         return value
 
     # ---- the function
-    def run(self, owned_results: bool) -> tirx.PrimFunc:
+    def run(self, owned_results: int) -> tirx.PrimFunc:
         """f(machine, registers, constants, state, results, numbers among the arguments…) -> 0.
 
         The objects among the arguments come in the first registers, those among the results go behind them; numbers go
-        into `results`.  With `owned_results` nobody else holds the arrays among them.
+        into `results`.  Nobody else holds the arrays among the first `owned_results`.
         """
         g, code = self.graph, self.code
         machine, regs, constants = (tirx.Var(n, HANDLE) for n in ("machine", "regs", "constants"))
@@ -306,7 +306,7 @@ class Lowering:
             value = leave.enter()
             if owned_results:
                 self.plan = self.plans[g]
-                for v in value if isinstance(g.result_type, Tuple) else (value,):
+                for v in (value if isinstance(g.result_type, Tuple) else (value,))[:owned_results]:
                     if isinstance(v, ArrayValue):
                         self.own(v)
             to = iter(out_registers)
