@@ -547,7 +547,7 @@ def test_matmul(dtype, ta, tb):
 def fused(build, *args, inlined, **kw):
     """As `check`, and so many nodes are inlined."""
     graph = program(build, *args)
-    assert len(plan(graph).inlined) == inlined
+    assert len(plan(graph, contract=True).inlined) == inlined
     check(build, *args, **kw)
 
 

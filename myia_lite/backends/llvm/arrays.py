@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from ...ir import Apply, Array, shape_of
 from . import blas, sorting, tiles
-from .expressions import FIRST, Affine, Kernel, Point, element_pointer
+from .expressions import FIRST, Affine, Gather, Kernel, Load, Point, element_pointer
 from .fusion import Plan, plan
 from .layout import ArrayValue, element, i64
 from .loopnest import Fold, Target, assign, counted, nest, plus_element, reduce
 from .scalars import from_memory, to_memory
 from .sizes import as_value, known, plus, times
+from .zeros import accumulate
 
 
 def lower(ctx, node: Apply, plan: Plan):
@@ -26,13 +27,31 @@ def lower(ctx, node: Apply, plan: Plan):
 
 
 def materialise(ctx, node, plan):
-    """A new array, computed element by element."""
+    """An array computed element by element: a new one, or one that dies here."""
     kernel = Kernel(ctx, plan)
     kernel.sizes = kernel.dims(node, computed=True)
-    out = new_result(kernel, node, kernel.sizes)
-    target, expression = Target(kernel, out, kernel.index()), kernel.compute(node)
-    kernel.exactly(expression, lambda: assign(kernel, target, expression))
+    expression = kernel.compute(node)
+    out = _reclaimed(kernel, node, expression)
+    if out is None:
+        out = new_result(kernel, node, kernel.sizes)
+    target = Target(kernel, out, kernel.index())
+    kernel.exactly(expression, lambda: accumulate(kernel, target, expression))
     return out
+
+
+def _reclaimed(kernel: Kernel, node, expression) -> ArrayValue | None:
+    """The memory of an operand that dies here, where each element of it is read for its place in the result only."""
+    ctx = kernel.ctx
+    if None in node.type.shape or kernel.inexact(expression):
+        return None
+    for a in kernel.plan.operands(node):
+        if a.type == node.type and ctx.reusable(a, node):
+            x = ctx.array(a)
+            place = Target(kernel, x, kernel.index())
+            if all(place.same(e) for e in expression.walk() if isinstance(e, (Load, Gather)) and e.data is x.data):
+                kernel.written = x.data
+                return ctx.consume(a)
+    return None
 
 
 def new_array(kernel: Kernel, t: Array, sizes) -> ArrayValue:
@@ -140,7 +159,7 @@ def _write_slice(add):
                 and size == (1 if at.axis is None else kernel.sizes[at.axis])
             )
             index.append(Affine(start, at.axis, step, whole))
-        assign(kernel, Target(kernel, array, tuple(index), sizes), kernel.read(v), add)
+        accumulate(kernel, Target(kernel, array, tuple(index), sizes), kernel.read(v), add)
         for c in copies:
             release(ctx, c)
         return array

@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from ...ir import Apply, Array, Node
 from .expressions import Kernel, Load, Product, element_pointer
-from .fusion import swaps_last_two
+from .fusion import TINY, swaps_last_two
 from .layout import I8, I32, PTR, REGISTER, ArrayValue, i64
 from .loopnest import Fold, Target, assign, counted, reduce
 from .outside import BLAS, BLAS_THREADS, blas_threads
@@ -20,7 +20,6 @@ from .regions import grain, region
 from .scalars import number
 from .sizes import as_value, known, plus, row_major, times
 
-TINY = 512  # multiplications up to which vector code beats a call of BLAS
 OPEN = 2048  # multiplications of open sizes up to which plain loops do
 WIDEST = 16  # columns of a tiny product: a row is one vector
 ROW, MATRIX = 64, 1 << 13  # elements of a row that registers hold, of a matrix that one core is soon done with
@@ -129,7 +128,7 @@ def _by_loops(ctx, plan, dtype, m, n, k, left, right, a, b, c) -> None:
 
     x = load(a, left.transposed, (row, inner), left.stored)
     y = load(b, right.transposed, (inner, column), right.stored)
-    product = Product(dtype, x, y)
+    product = Product(dtype, (x, y))
     matrix = ArrayValue(None, c, (as_value(m), as_value(n)), t)
     target = Target(kernel, matrix, (row, column), (m, n))
     if k == 1:

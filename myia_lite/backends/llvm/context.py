@@ -90,6 +90,10 @@ class Context:
         needed), owned."""
         raise NotImplementedError
 
+    def reusable(self, x: Node, node: Node) -> bool:
+        """May `node`, which is being lowered, take over the memory of `x`: does x die here, and nobody else hold it?"""
+        raise NotImplementedError
+
     def consume(self, node: Node):
         """The value of an argument, owned: the reference itself at its last use, else another one."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from ...ir import Apply, Array, Node
 from . import vectors
-from .fusion import unit_reshape
+from .fusion import inner_size, unit_reshape
 from .layout import I8, ArrayValue, element
 from .scalars import from_memory, scalar_op
 from .sizes import ZERO, Stride, as_value, known, plus, row_major, times
@@ -68,7 +68,8 @@ class Load(Expr):
 
     def emit(self, point):
         at = element_pointer(point.b, self.data, point.position(self.offset, self.strides), self.type)
-        return from_memory(point.b, point.load(at, self.type), self.type.dtype)
+        own = self.data is point.kernel.written
+        return from_memory(point.b, point.load(at, self.type, own), self.type.dtype)
 
 
 class Count(Expr):
@@ -120,15 +121,23 @@ class Operation(Expr):
 
 
 class Product(Expr):
-    def __init__(self, dtype, a: Expr, b: Expr):
-        self.dtype, self.operands = dtype, (a, b)
+    """The sum of products of expressions, by pairs: an element of a product of matrices."""
+
+    def __init__(self, dtype, *pairs: tuple[Expr, Expr]):
+        self.dtype, self.pairs = dtype, pairs
 
     def parts(self):
-        return self.operands
+        return tuple(e for pair in self.pairs for e in pair)
 
     def emit(self, point):
-        x, y = map(point.value, self.operands)
-        return (point.b.fmul if self.dtype in ("f32", "f64") else point.b.mul)(x, y)
+        if self.dtype not in ("f32", "f64"):
+            ((x, y),) = self.pairs
+            return point.b.mul(point.value(x), point.value(y))
+        total = None
+        for x, y in self.pairs:
+            one = point.b.fmul(point.value(x), point.value(y), flags=("contract",) * (len(self.pairs) > 1))
+            total = one if total is None else point.b.fadd(total, one, flags=("contract",))
+        return total
 
 
 def element_pointer(b: ir.IRBuilder, data, position, t: Array):
@@ -154,10 +163,11 @@ class Point:
                 offset = plus(self.b, offset, times(self.b, index, stride.emit(self.b)))
         return offset
 
-    def load(self, pointer, t: Array):
+    def load(self, pointer, t: Array, own: bool = False):
+        """An element; `own` if of the array that the kernel writes."""
         load = self.b.load(pointer, typ=element(t))
         if self.vector:
-            load.set_metadata("noalias", self.kernel.scope)
+            load.set_metadata("alias.scope" if own else "noalias", self.kernel.scope)
         return load
 
 
@@ -170,6 +180,7 @@ class Kernel:
         self.sizes = list(sizes)
         self.made: dict = {}
         self.instead: dict[Node, ArrayValue] = {}  # copies to read from
+        self.written = None  # the data of an operand whose memory the result takes over
         self.scoped = None  # what `scope` has declared
         self.alone = False  # is no thread to help?
         self.flag = None  # memory for a bool: has a function met an argument beyond its fast range?
@@ -281,12 +292,8 @@ class Kernel:
                 return self.read(x, index, self.dims(node, computed=True) if view is None else view)
             case "gather":
                 return self.gathered(node, index)
-            case "matmul":  # of a column and a row
-                row, column = (index[0], FIRST), (FIRST, index[1])
-                x = self.read(x, row[::-1] if node.attrs["ta"] else row)
-                return Product(
-                    node.type.dtype, x, self.read(node.args[1], column[::-1] if node.attrs["tb"] else column)
-                )
+            case "matmul":
+                return self.product(node, index, view)
         raise AssertionError(f"{node.op.name} is not computed element by element")
 
     def sliced(self, node, index, starts, sizes) -> tuple[Affine, ...]:
@@ -299,6 +306,17 @@ class Kernel:
             whole = at.whole and start == 0 and step == 1 and length == size
             out.append(Affine(plus(self.b, start, times(self.b, at.offset, step)), at.axis, at.step * step, whole))
         return tuple(out)
+
+    def product(self, node, index, view) -> Product:
+        """An element of a product of matrices, of few products; a view of it splits its rows."""
+        (a, b), ta, tb = node.args, node.attrs["ta"], node.attrs["tb"]
+        row, column, count, pairs = index[:-1], index[-1:], inner_size(node), []
+        rows = None if view is None else [count, *view[:-1]] if ta else [*view[:-1], count]
+        for k in range(count):
+            inner = (Affine(k),)
+            x = self.read(a, inner + row if ta else row + inner, rows)
+            pairs.append((x, self.read(b, column + inner if tb else inner + column)))
+        return Product(node.type.dtype, *pairs)
 
     def gathered(self, node, index) -> Gather:
         x, *idx = node.args
@@ -327,10 +345,7 @@ class Kernel:
     def exactly(self, expression: Expr, emit):
         """`emit()`, a computation that may run twice, right beyond the range of a fast function too: where an argument
         is there, all is computed again with the C library.  (A branch for each element would keep loops scalar.)"""
-        if not any(
-            isinstance(e, Operation) and e.node.op.name in vectors.LIMITED and vectors.has(e.node.op.name)
-            for e in expression.walk()
-        ):
+        if not self.inexact(expression):
             return emit()
         b = self.b
         self.flag = self.ctx.alloca(I8)
@@ -352,6 +367,13 @@ class Kernel:
         value.add_incoming(fast, before)
         value.add_incoming(exact, last)
         return value
+
+    def inexact(self, expression: Expr) -> bool:
+        """Is there a function in it whose fast form has a limited range?"""
+        return any(
+            isinstance(e, Operation) and e.node.op.name in vectors.LIMITED and vectors.has(e.node.op.name)
+            for e in expression.walk()
+        )
 
     def note(self, condition):
         b = self.b

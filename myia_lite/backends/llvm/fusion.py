@@ -19,6 +19,8 @@ CONTRACTED = frozenset({"matmul", "reduce_sum", "transpose", "slice_add", "add"}
 MANY_SMALL = 1 << 15  # multiplications up to which products side by side are better not left to BLAS
 REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
 MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
+TINY = 512  # multiplications up to which a product is vector code of its own, better than a call of BLAS
+NARROW = 4  # the inner size up to which a larger one is better computed where its elements are used
 
 
 class Plan:
@@ -49,7 +51,7 @@ class Plan:
 
 def plan(graph: Graph, contract=False) -> Plan:
     """Consumers are decided before their operands, so that each node knows into which loops it would go.
-    `contract`: are sums of products loop nests, where that is worth it?"""
+    `contract`: are sums of products loop nests, or computed in those of their consumers, where that is worth it?"""
     out = Plan()
     uses, pinned = _uses(graph)
     position = {n: k for k, n in enumerate(graph.nodes)}
@@ -69,7 +71,8 @@ def plan(graph: Graph, contract=False) -> Plan:
             out.inlined.add(node)
             roots[node] = frozenset([out.inner[node]])
             continue
-        if node in pinned or node in out.contracted or not _computable(node):
+        product = contract and narrow_product(node)
+        if node in pinned or node in out.contracted or not (product or _computable(node)):
             continue
         consumers = [(c, k) for c, k in uses.get(node, ()) if c.op.name != "dim"]
         contracted = any(c in out.products or c in strided for c, _ in consumers)
@@ -89,7 +92,8 @@ def plan(graph: Graph, contract=False) -> Plan:
             c in viewed or (c.op.name == "reshape" and isinstance(c.type, Array) and not unit_reshape(c))
             for c, _ in consumers
         )
-        if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node)):
+        rows = product and all(c not in viewed and _splits_rows(c) for c, _ in consumers)
+        if view and not (node.op.elementwise or node.op.name == "reshape" or _fill(node) or rows):
             continue
         block = any(c in blocks for c, _ in consumers)
         if not swaps_last_two(node):  # which a matrix product does on its own, but no part of an array
@@ -110,7 +114,7 @@ def plan(graph: Graph, contract=False) -> Plan:
         out.inlined.add(node)
         roots[node] = into
         for r in into:
-            weight[r] = weight.get(r, 0) + (node.op.name not in INDEXING)
+            weight[r] = weight.get(r, 0) + (node.op.name not in INDEXING) * (2 * inner_size(node) if product else 1)
         if repeated:
             sparing.add(node)
         if contracted:
@@ -254,6 +258,30 @@ def outer_product(node: Apply) -> bool:
     return a.type.shape[0 if node.attrs["ta"] else 1] == 1 or b.type.shape[1 if node.attrs["tb"] else 0] == 1
 
 
+def inner_size(node: Apply) -> int | None:
+    """The number of products in each element of a matrix product."""
+    a, b = node.args
+    k = a.type.shape[-2 if node.attrs["ta"] else -1]
+    return b.type.shape[-1 if node.attrs["tb"] else -2] if k is None else k
+
+
+def narrow_product(node: Apply) -> bool:
+    """Is it a product of matrices that has few multiplications for each element, but many elements?"""
+    if node.op.name != "matmul" or node.type.rank != 2 or node.type.dtype not in ("f32", "f64"):
+        return False
+    m, n = node.type.shape
+    k = inner_size(node)
+    return k is not None and 1 < k <= NARROW and (m is None or n is None or m * n * k > TINY)
+
+
+def _splits_rows(node: Apply) -> bool:
+    """Is it a reshape that leaves the last axis as it is?"""
+    if node.op.name != "reshape":
+        return False
+    old, new = node.args[0].type.shape, node.type.shape
+    return len(new) > 1 and bool(old[-1]) and old[-1] == new[-1]
+
+
 def in_one_piece(node: Apply) -> bool:
     """Do the elements of this part of an array lie next to each other in memory, as those of the whole do?"""
     if node.op.name == "reshape":
@@ -292,7 +320,7 @@ def _repeats(consumer: Apply, k: int) -> bool:
     of the inner loop."""
     name = consumer.op.name
     if name == "matmul":
-        return k == 1
+        return k == 1 or not outer_product(consumer)
     if name == "broadcast":
         axes, shape = consumer.attrs["axes"], consumer.attrs["shape"]
         last = max((a for a in axes if shape[a] != 1), default=-1)

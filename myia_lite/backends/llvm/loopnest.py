@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
 
 from llvmlite import ir
 
 from ...ir import Array
-from .expressions import Expr, Kernel, Point, element_pointer
+from .expressions import Expr, Kernel, Load, Point, element_pointer
 from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
 from .regions import PIECE, divisible, outlined, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
 from .sizes import as_value, row_major, times
 
+FEW, UNROLLED = 4, 160  # elements that need no loop, and how much work all of them may be
 SHORT = 16  # elements below which a fold is better unrolled than vectorised
 BLOCK = 4096  # elements a vectorised sum of floats adds up before it goes to the total: keeps rounding errors small
 
@@ -61,9 +62,9 @@ def _rolled(module: ir.Module):
 
 
 @contextmanager
-def nest(kernel: Kernel, groups, indexes=None, part=None):
+def nest(kernel: Kernel, groups, indexes=None, part=None, when=None):
     """Loops over the axis groups, outermost first; over a `part` of one: (group, first, last).  Yields the index by
-    axis, for `Point`."""
+    axis, for `Point`.  Inside the outermost only what is needed `when(indexes)` is done."""
     indexes = dict(indexes or {})
     if not groups:
         yield indexes
@@ -71,16 +72,18 @@ def nest(kernel: Kernel, groups, indexes=None, part=None):
     first, last = part[1:] if part and part[0] is groups[0] else (None, kernel.extent(groups[0]))
     with counted(kernel.b, last, first=first) as i:
         indexes[groups[0][-1]] = i
-        with nest(kernel, groups[1:], indexes, part) as inner:
+        guard = kernel.b.if_then(when(indexes)) if when else nullcontext()
+        with guard, nest(kernel, groups[1:], indexes, part) as inner:
             yield inner
 
 
 @contextmanager
 def cores(kernel: Kernel, groups, expression: Expr, among=None):
-    """Around loops over `groups` whose points may be computed in any order: long ones are spread over all cores.
-    Yields the part for `nest`."""
+    """Around loops over `groups` whose points may be computed in any order: long ones `among` them are spread over all
+    cores.  Yields the part for `nest`."""
+    among = groups if among is None else among
     shared = shared_axis(kernel, groups, expression, among)
-    if shared is None and kernel.ctx.module.large and groups:
+    if shared is None and kernel.ctx.module.large and among:
         with outlined(kernel):
             kernel.scope  # noqa: B018
             yield None
@@ -106,6 +109,10 @@ class Target:
     def pointer(self, point: Point):
         return element_pointer(point.b, self.array.data, point.position(self.offset, self.strides), self.array.type)
 
+    def same(self, e: Expr) -> bool:
+        """Does it read, of the array itself, the very element that is written?"""
+        return isinstance(e, Load) and e.offset == self.offset and e.strides == self.strides
+
     def load(self, pointer):
         t = self.array.type
         load = self.kernel.b.load(pointer, typ=element(t))
@@ -117,15 +124,25 @@ class Target:
         store.set_metadata("alias.scope", self.kernel.scope)
 
 
-def assign(kernel: Kernel, target: Target, expression: Expr, add=False) -> None:
-    """target[…] = expression, or +=, over all points."""
+def assign(kernel: Kernel, target: Target, expression: Expr, add=False, when=None) -> None:
+    """target[…] = expression, or +=, over all points; of the outermost axis, over those `when(indexes)`."""
     groups = kernel.groups(expression, target.strides)
-    with cores(kernel, groups, expression) as part, nest(kernel, groups, part=part) as indexes:
-        point = Point(kernel, indexes, vector=True)
-        value, at = point.value(expression), target.pointer(point)
-        if add:
-            value = plus_element(kernel.b, target.array.type.dtype, target.load(at), value)
-        target.store(at, value)
+    last = groups[-1:] if _few(kernel, groups, expression) else []
+    loops = groups[: len(groups) - len(last)]
+    with cores(kernel, groups, expression, loops) as part, nest(kernel, loops, part=part, when=when) as outer:
+        for k in range(kernel.extent(last[0]) if last else 1):
+            point = Point(kernel, {**outer, last[0][-1]: i64(k)} if last else outer, vector=True)
+            value, at = point.value(expression), target.pointer(point)
+            if add:
+                value = plus_element(kernel.b, target.array.type.dtype, target.load(at), value)
+            target.store(at, value)
+
+
+def _few(kernel: Kernel, groups, expression: Expr) -> bool:
+    """Is the innermost loop so short that it is none?  The one around it is what is vectorised, then."""
+    if not groups or not isinstance(extent := kernel.extent(groups[-1]), int):
+        return False
+    return extent <= FEW and extent * work(expression) <= UNROLLED and not kernel.inexact(expression)
 
 
 def plus_element(b, dtype, x, y):

@@ -175,6 +175,12 @@ class Lowering(Context):
     def movable(self, cell: Cell) -> bool:
         return cell in self.dying and self.reads[cell] == 1
 
+    def reusable(self, x: Node, node: Node) -> bool:
+        cell = next(iter(self.ownership.counted(x)), None)
+        if cell is None or node in self.places or source(x) in self.places:
+            return False
+        return cell in self.unique and self.movable(cell)
+
     def consume(self, node: Node):
         """The value of an argument, owned: moved at its last use, else retained."""
         value = self.value(node)

@@ -62,9 +62,8 @@ def grain(kernel: Kernel, count, each):
     return b.add(b.udiv(i64(PIECE), at_least_one), i64(1))
 
 
-def shared_axis(kernel: Kernel, groups, expression: Expr, among=None):
+def shared_axis(kernel: Kernel, groups, expression: Expr, among):
     """The loop to be shared: (its group, items, items in a piece); None where there is too little to do."""
-    among = groups if among is None else among
     if not among or not divisible(kernel, expression):
         return None
     extents = {g: kernel.extent(g) for g in groups}
