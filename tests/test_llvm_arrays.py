@@ -544,10 +544,10 @@ def test_matmul(dtype, ta, tb):
 
 
 # ---- fusion ----------------------------------------------------------------------------------------------------------
-def fused(build, *args, inlined, **kw):
+def fused(build, *args, inlined, contract=False, **kw):
     """As `check`, and so many nodes are inlined."""
     graph = program(build, *args)
-    assert len(plan(graph, contract=True).inlined) == inlined
+    assert len(plan(graph, contract).inlined) == inlined
     check(build, *args, **kw)
 
 
