@@ -10,7 +10,8 @@ def to_device(x: Any, target: str = "cuda"):
 
     Compiled functions of `backend="tvm"` take them, and return such arrays where they are given one; so a training loop
     leaves its parameters where they are.  They speak DLPack: `torch.from_dlpack(a)`, `numpy.from_dlpack(a)`, and
-    `to_device` takes another library's array of the same device as it is, which must not be written to afterwards.
+    `to_device` takes another library's array: one that lies on this device, not the CPU, as it is, and then nobody must
+    write to it afterwards; else a copy.
 
     Raises MyiaValueError where TVM is not installed, and MyiaTypeError where this process has no such device.
     """

@@ -133,6 +133,9 @@ def abstract(value: Any) -> Template:
         return Tree(("record", kind, len(items)), tuple(items))
     if isinstance(value, (set, frozenset)):
         raise MyiaTypeError(f"a {kind.__name__}", remedy="pass a tuple")
+    if hasattr(kind, "__dlpack__"):  # a constant would not see it change
+        what = f"an array of {kind.__module__.partition('.')[0]}"
+        raise MyiaTypeError(what, remedy="numpy.from_dlpack(x), or to_device(x) with backend='tvm'")
     return Tree(("static", Ident(value)))
 
 

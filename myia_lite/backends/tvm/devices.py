@@ -7,6 +7,7 @@ counted.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 
 import numpy as np
@@ -18,7 +19,10 @@ copies: Counter = Counter()  # "to device", "to host": arrays and numbers copied
 
 
 class DeviceArray:
-    """An array on a device, which nobody writes to: `shape`, `dtype`, DLPack's protocol, `numpy()`."""
+    """An array on a device, which nobody writes to: `shape`, `dtype`, DLPack's protocol, `numpy()`.
+
+    Numbers are made of one as of NumPy's arrays, by a copy to the host.
+    """
 
     __slots__ = ("tensor", "shape", "dtype", "kind", "_exact")
     __myia_array__ = True  # what `infer.abstract` goes by
@@ -43,6 +47,18 @@ class DeviceArray:
         if not self.shape:
             raise TypeError("an array without axes has no length")
         return self.shape[0]
+
+    def __bool__(self):
+        return bool(self.numpy())
+
+    def __int__(self):
+        return int(self.numpy())
+
+    def __index__(self):
+        return operator.index(self.numpy())
+
+    def __float__(self):
+        return float(self.numpy())
 
     def numpy(self) -> np.ndarray:
         """A copy on the host."""
@@ -82,6 +98,8 @@ def place(x, device) -> DeviceArray:
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == kind != CPU:
         t = tvm_ffi.from_dlpack(x, require_contiguous=True)
         return DeviceArray(t, tuple(t.shape), np.dtype(str(t.dtype)), kind)
+    theirs = not isinstance(x, (np.ndarray, DeviceArray)) and hasattr(x, "__dlpack_device__")
+    x = np.from_dlpack(x) if theirs and x.__dlpack_device__()[0] == CPU else x
     a = np.array(x, order="C")  # of our own: the caller may write to his
     copies["to device"] += 1
     tensor = tvm_ffi.from_dlpack(a) if kind == CPU else tvm.runtime.tensor(a, device)
