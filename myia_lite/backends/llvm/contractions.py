@@ -364,6 +364,7 @@ def _merged(factors) -> tuple[Factor, ...]:
 
 
 # ---- what is worth it ------------------------------------------------------------------------------------------------
+AGAIN = 4  # uses of each element that make a copy worth it
 SMALL = 1 << 15  # elements that stay in a near cache while the rest goes by
 
 
@@ -394,17 +395,36 @@ def in_vectors(c: Contraction) -> bool:
         for o in (0, 1):
             if c.kept[v].strides[1 + 2 * t + o] not in (ZERO, ONE):
                 n = footprint(c, t, o)
-                if n is None or n > SMALL:
+                if n is None or n > SMALL or not _used_again(c, 1 + 2 * t + o):
                     return False
     return True
 
 
-def near(c: Contraction) -> bool:
-    """Does a part of each product stay near: an operand, or the target?"""
-    target = 1
+def _used_again(c: Contraction, which: int) -> bool:
+    """Is each element of an operand read so often that a copy is worth it?"""
+    n = 1
     for f in c.kept:
-        target = target * f.size if isinstance(f.size, int) and target is not None else None
-    return all(
-        any(n is not None and n <= SMALL for n in (target, footprint(c, t, 0), footprint(c, t, 1)))
-        for t in range(len(c.terms))
-    )
+        if f.strides[which] == ZERO:
+            n = n * f.size if isinstance(f.size, int) else AGAIN
+    return n >= AGAIN
+
+
+def near(c: Contraction) -> bool:
+    """Does a part of each product stay near, for each of many products side by side: an operand, or the target?"""
+    for t, term in enumerate(c.terms):
+        left, right, target = 1, 1, 1
+        walks = [(f.size, *f.strides[1 + 2 * t : 3 + 2 * t]) for f in c.kept]
+        walks = [w for w in walks if ZERO in w]
+        for size, p, q in (*walks, *((f.size, *f.strides) for f in term.reduced)):
+            left, right = _times(left, size, p), _times(right, size, q)
+        for size, *_ in walks:
+            target = _times(target, size, ONE)
+        if not any(n is not None and n <= SMALL for n in (left, right, target)):
+            return False
+    return True
+
+
+def _times(n: int | None, size, stride: Stride) -> int | None:
+    if stride == ZERO or n is None:
+        return n
+    return n * size if isinstance(size, int) else None

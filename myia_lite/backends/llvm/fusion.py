@@ -16,7 +16,9 @@ CHEAP = frozenset(
     "isnan isinf isfinite signbit copysign floor ceil trunc rint".split()
 )
 CONTRACTED = frozenset({"matmul", "reduce_sum", "transpose", "slice_add", "add"})  # what a contraction may end in
-MANY_SMALL = 1 << 15  # multiplications up to which products side by side are better not left to BLAS
+FEWEST, TINY = 128, 512  # multiplications up to which one of many products, or a single one, is better unrolled
+ONE_SMALL, MANY_SMALL = 1 << 18, 1 << 18  # multiplications up to which a product, or each of many, is no work for BLAS
+NARROW = 1 << 10  # elements of an operand that is so small that BLAS has no use for its blocks
 REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
 MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
 TINY = 512  # multiplications up to which a product is vector code of its own, better than a call of BLAS
@@ -163,19 +165,23 @@ def _worth_contracting(c: Contraction, node: Apply, meaning: Meaning) -> bool:
     if node.op.name == "add":  # a small matrix meets a vector in registers as it is
         return len(products) > 1 and all(1 not in p.type.shape[-2:] for p in products)
     if node.op.name != "matmul":
-        return node.op.name != "transpose" or not _by_blas(c.terms[0])
-    return not _by_blas(c.terms[0])
+        return node.op.name != "transpose" or not _by_blas(c)
+    return not _by_blas(c)
 
 
-def _by_blas(t) -> bool:
-    """Is that one large product, or few of them?"""
+def _by_blas(c: Contraction) -> bool:
+    """Is a product of matrices that lie as BLAS wants them one that BLAS is good at?  A vector is for `blas`, too."""
+    (t,) = c.terms
     if not all(swaps_last_two(v) or in_one_piece(v) for v in t.views):
         return False
-    shape, (a, _) = t.node.type.shape, t.node.args
-    inner = a.type.shape[-2 if t.node.attrs["ta"] else -1]
-    if len(shape) == 2 or None in shape[-2:] or inner is None:
+    (*batch, m, n), a = t.node.type.shape, t.node.args[0]
+    k = a.type.shape[-2 if t.node.attrs["ta"] else -1]
+    if None in (m, n, k) or (1 in (m, n) and not batch):
         return True
-    return shape[-2] * shape[-1] * inner > MANY_SMALL
+    work = m * n * k
+    if batch:
+        return not FEWEST < work <= MANY_SMALL
+    return work <= TINY or (work > ONE_SMALL and min(m * n, m * k, n * k) > NARROW)
 
 
 def _walks_across(c: Contraction) -> bool:

@@ -150,6 +150,7 @@ class _Nest:
         self.kernel, self.ctx, self.b = kernel, kernel.ctx, kernel.b
         self.dtype, self.start = array.type.dtype, start
         self.scalar, self.bytes = REGISTER[self.dtype], ITEMSIZE[self.dtype]
+        self.width = registers()[0] // self.bytes  # lanes of a register
         self.sizes = [f.size for f in c.kept]
         self.target = Walk(self.at(array.data, c.target.offset), self._steps(c.kept, 0))
         self.terms = [self._term(c, t) for t in range(len(c.terms))]
@@ -228,8 +229,7 @@ class _Nest:
 
     def _choose(self) -> None:
         """The factor of the rows, how many rows a tile has, how many lanes."""
-        width, count = registers()
-        width //= self.bytes
+        width, count = self.width, registers()[1]
         still = [
             k
             for k, n in enumerate(self.sizes)
@@ -245,8 +245,7 @@ class _Nest:
             self.lanes = n if tiles == 1 else _ceil(_ceil(n, tiles), width) * width
         else:
             self.lanes = width
-        self.vectors = _ceil(self.lanes, width)
-        room = max(1, count // 2 // self.vectors)
+        room = max(1, count // 2 // _ceil(self.lanes, width))
         if self.row is None:
             self.rows = 1
         elif isinstance(self.sizes[self.row], int):
@@ -274,8 +273,7 @@ class _Nest:
             for k, n in enumerate(self.sizes):
                 if k != axis:
                     each = times(self.b, each, n)
-            lanes = registers()[0] // self.bytes
-            each = each // lanes if isinstance(each, int) else self.b.udiv(each, i64(lanes))
+            each = each // self.width if isinstance(each, int) else self.b.udiv(each, i64(self.width))
             size = grain(self.kernel, self.sizes[axis], each)
         if size is not None:
             with region(self.kernel, self.sizes[axis], size) as (first, last):
@@ -361,22 +359,25 @@ class _Nest:
 
 
 class _Tile:
-    """Some rows of the target, a vector each."""
+    """Some rows of the target, each of some vectors.  The last vector of a row may overlap with the one before: what
+    both have is computed twice, and is the same."""
 
     def __init__(self, nest: _Nest, terms, indexes, rows: int, lanes: int):
-        self.nest, self.b, self.terms, self.indexes = nest, nest.b, terms, indexes
-        self.rows, self.lanes = rows, lanes
-        self.vector = ir.VectorType(nest.scalar, lanes)
+        self.nest, self.b, self.terms, self.indexes, self.rows = nest, nest.b, terms, indexes, rows
+        self.lanes = min(nest.width, 1 << (lanes.bit_length() - 1))
+        self.parts = [*range(0, lanes - self.lanes, self.lanes), lanes - self.lanes]
+        self.vector = ir.VectorType(nest.scalar, self.lanes)
 
     def run(self) -> None:
         nest, b = self.nest, self.b
         target = self.start_of(nest.target)
         step = 0 if nest.row is None else nest.target.kept[nest.row]
-        places = [nest.at(target, times(b, r, step)) for r in range(self.rows)]
+        rows = [nest.at(target, times(b, r, step)) for r in range(self.rows)]
+        places = [nest.at(at, p) for at in rows for p in self.parts]
         if nest.start is None:
             sums = [self.load(p, self.vector, "alias.scope") for p in places]
         else:
-            sums = [self.splat(nest.start)] * self.rows
+            sums = [self.splat(nest.start)] * len(places)
         for term in self.terms:
             sums = self.plus_products(term, sums)
         for p, x in zip(places, sums, strict=True):
@@ -409,18 +410,16 @@ class _Tile:
         if axis is not None:
             order.remove(axis)
             order.append(axis)
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        sums = [*sums, *[zero] * (self.rows * (chains - 1))]
-        sums = self.loops(term, order, chains, [0, 0], starts, sums)
-        total = sums[: self.rows]
-        for k in range(1, chains):
-            more = sums[k * self.rows : (k + 1) * self.rows]
-            total = [self.b.fadd(x, y) for x, y in zip(total, more, strict=True)]
+        zero, n = ir.Constant(self.vector, [0.0] * self.lanes), len(sums)
+        sums = self.loops(term, order, chains, [0, 0], starts, [*sums, *[zero] * (n * (chains - 1))])
+        total = sums[:n]
+        for k in range(n, len(sums), n):
+            total = [self.b.fadd(x, y) for x, y in zip(total, sums[k : k + n], strict=True)]
         return total
 
     def chains(self, term: Term):
         """How many sums go side by side, over which factor."""
-        some = CHAINS // (self.rows * self.nest.vectors)
+        some = CHAINS // (self.rows * len(self.parts))
         best = 1, None
         for k, n in enumerate(term.sizes):
             if isinstance(n, int) and n > 1 and some > 1:
@@ -436,10 +435,10 @@ class _Tile:
         with counted(b, size // chains if last else size, *sums) as (i, *carried):
             values = [c.value for c in carried]
             if last:
-                new = []
+                new, n = [], len(values) // chains
                 for k in range(chains):
                     at = self.moved(term, axis, plus(b, times(b, i, chains), k), positions)
-                    new += self.products(term, at, starts, values[k * self.rows : (k + 1) * self.rows])
+                    new += self.products(term, at, starts, values[k * n : (k + 1) * n])
             else:
                 new = self.loops(term, rest, chains, self.moved(term, axis, i, positions), starts, values)
             for c, x in zip(carried, new, strict=True):
@@ -459,17 +458,17 @@ class _Tile:
         return [b.call(fma, [x, y, s]) for x, y, s in zip(left, right, sums, strict=True)]
 
     def row_values(self, walk: Walk, pointer) -> list:
-        """The factors of each row, as vectors."""
+        """The factors of all rows, as vectors."""
         nest, b = self.nest, self.b
         step = 0 if nest.row is None else walk.kept[nest.row]
-        out = []
+        out: list = []
         for r in range(self.rows):
             if step == 0 and out:
-                out.append(out[0])
+                out += out[: len(self.parts)]
                 continue
             at = nest.at(pointer, times(b, r, step))
             if walk.kept[nest.lane] == 1:
-                out.append(self.load(at, self.vector))
+                out += [self.load(nest.at(at, p), self.vector) for p in self.parts]
             else:
-                out.append(self.splat(self.load(at, nest.scalar)))
+                out += [self.splat(self.load(at, nest.scalar))] * len(self.parts)
         return out
