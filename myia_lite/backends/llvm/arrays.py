@@ -30,6 +30,8 @@ def materialise(ctx, node, plan):
     """An array computed element by element: a new one, or one that dies here."""
     kernel = Kernel(ctx, plan)
     kernel.sizes = kernel.dims(node, computed=True)
+    if node in ctx.fillings.arrays:
+        return new_result(kernel, node, kernel.sizes)
     expression = kernel.compute(node)
     out = _reclaimed(kernel, node, expression)
     if out is None:
@@ -107,6 +109,8 @@ def _dim(ctx, node, plan):
 # ---- reading and writing ---------------------------------------------------------------------------------------------
 def _elem(ctx, node, plan):
     x, *idx = node.args
+    if node in ctx.fillings.still:
+        return ctx.scalar(ctx.fillings.still[node])
     kernel = Kernel(ctx, plan)
     return Point(kernel, {}, vector=False).value(kernel.read(x, tuple(Affine(known(ctx.scalar(i))) for i in idx)))
 
@@ -120,9 +124,10 @@ def _write_elem(add):
         offset, _ = kernel.address(index, [known(d) for d in array.dims])
         at, dtype = element_pointer(ctx.b, array.data, offset, array.type), array.type.dtype
         if add:
-            value = plus_element(
-                ctx.b, dtype, from_memory(ctx.b, ctx.b.load(at, typ=element(array.type)), dtype), value
-            )
+            there = ctx.fillings.still.get(node)
+            have = ctx.b.load(at, typ=element(array.type)) if there is None else None
+            have = ctx.scalar(there) if have is None else from_memory(ctx.b, have, dtype)
+            value = plus_element(ctx.b, dtype, have, value)
         ctx.b.store(to_memory(ctx.b, value, dtype), at)
         return array
 

@@ -7,7 +7,7 @@ from collections import Counter
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
-from . import arrays, blocks, foreign, libm, polls, scalars, sums
+from . import arrays, blocks, filled, foreign, libm, polls, scalars, sums
 from .context import Context
 from .cost import Work
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
@@ -94,6 +94,7 @@ class Lowering(Context):
         self.plans = {g: arrays.plan(g, contract=True) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
+        self.fillings = filled.Fillings(graph)
         self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
         self.headers: dict[Graph, list] = {}  # loop graph -> (block, phis)
         self.latches: dict[Graph, Exit] = {}  # loop graph -> where it polls before the next trip
@@ -409,6 +410,8 @@ class Lowering(Context):
         (g,) = node.graphs
         values = [self.consume(a) for a in node.args]
         for k, p in enumerate(g.params):
+            if (node, k) in self.fillings.entering:
+                filled.rest(self, self.fillings.entering[node, k], values[k])
             if self.ownership.tree(p) in self.unique.forced:
                 x = values[k]
                 values[k] = self.made_unique(x, self.b.mul(self.size(x), i64(ITEMSIZE[x.type.dtype])))
