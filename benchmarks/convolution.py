@@ -1,14 +1,24 @@
-"""Loss and gradient of a small convolutional network in float32: the convolutions are sums of shifted images."""
+"""Loss and gradient of a small convolutional network in float32, the convolutions in two spellings: as sums of shifted
+images, and as products with windows that slide."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from myia_lite import value_and_grad
 
 from .harness import benchmark, compare, peer
 
 
-def cost(k1, k2, w, x, label):
-    """Two 3×3 convolutions with rectifiers, the mean over the image, softmax cross-entropy."""
+def entropy(b, w, label):
+    """Rectifier, mean over the image, softmax cross-entropy."""
+    z = np.maximum(b, 0.0).mean(axis=(1, 2)) @ w
+    z = z - z.max(axis=1, keepdims=True)
+    log_prob = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    return -log_prob[np.arange(len(label)), label].mean()
+
+
+def by_shifts(k1, k2, w, x, label):
+    """Two 3×3 convolutions with rectifiers, each a sum over the kernel's offsets."""
     n, m = x.shape[0], x.shape[1] - 2
     a = np.zeros((n, m, m, k1.shape[2]), dtype=np.float32)
     for i in range(3):
@@ -20,10 +30,15 @@ def cost(k1, k2, w, x, label):
     for i in range(3):
         for j in range(3):
             b = b + a[:, i : i + m, j : j + m] @ k2[i, j]
-    z = np.maximum(b, 0.0).mean(axis=(1, 2)) @ w
-    z = z - z.max(axis=1, keepdims=True)
-    log_prob = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-    return -log_prob[np.arange(n), label].mean()
+    return entropy(b, w, label)
+
+
+def by_windows(k1, k2, w, x, label):
+    """The same by windows and einsum."""
+    a = np.einsum("npqij,ijo->npqo", sliding_window_view(x, (3, 3), axis=(1, 2)), k1)
+    a = np.maximum(a, 0.0)
+    b = np.einsum("npqcij,ijco->npqo", sliding_window_view(a, (3, 3), axis=(1, 2)), k2)
+    return entropy(b, w, label)
 
 
 def inputs():
@@ -70,8 +85,10 @@ def in_torch(torch, arguments):
 @benchmark
 def run():
     """Loss and gradient by tool."""
-    arguments, derived = inputs(), value_and_grad(cost, argnums=(0, 1, 2))
+    arguments = inputs()
     jax, torch = peer("jax"), peer("torch")
     peers = {"jax.jit": jax and in_jax(jax, arguments), "PyTorch": torch and in_torch(torch, arguments)}
-    what = "convolutional network, 32 images 12×12, float32: loss and gradient"
-    yield from compare(what, lambda: derived(*arguments), peers, 1.0, rtol=1e-4)
+    for cost, spelling in ((by_shifts, ""), (by_windows, ", by windows")):
+        derived = value_and_grad(cost, argnums=(0, 1, 2))
+        what = f"convolutional network, 32 images 12×12, float32: loss and gradient{spelling}"
+        yield from compare(what, lambda derived=derived: derived(*arguments), peers, 1.0, rtol=1e-4)

@@ -1,10 +1,13 @@
 """Sums of products as loop nests over strides: against the primitives' own meaning, and what is one nest."""
 
+import re
+
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from test_llvm_arrays import I, P, a, program, programs
 
-from myia_lite import grad, myia, value_and_grad
+from myia_lite import MyiaError, grad, myia, value_and_grad
 from myia_lite.backends.llvm.fusion import plan
 
 
@@ -99,6 +102,23 @@ def strided(x, k, u):
     return (np.sin(y) * u).sum()
 
 
+def windows(x, k, u):
+    """The same convolution over windows that slide, in one contraction."""
+    seen = sliding_window_view(np.sin(x), k.shape[:2], axis=(1, 2))
+    return (np.tanh(np.einsum("npqcij,ijco->npqo", seen, k)) * u).sum()
+
+
+def line(x, k):
+    """One axis, no channels: windows overlap along the vectors."""
+    return (np.tensordot(sliding_window_view(x, k.shape[0], axis=0), k, axes=1) ** 2).sum()
+
+
+def picked(x, k):
+    """Windows by index arrays, and other uses of the same elements."""
+    seen = x[np.arange(4)[:, None] * 2 + np.arange(3)]
+    return (seen @ k).sum() + (seen**3).sum()
+
+
 def one_channel(x, k, u):
     y = u * 0.0
     for i in range(2):
@@ -125,6 +145,10 @@ PROGRAMS = {
     "one output": (energy, [(2, 5, 6, 3), (2, 2, 3, 1), (2, 4, 5, 1)]),
     "none": (energy, [(0, 5, 6, 3), (2, 2, 3, 2), (0, 4, 5, 2)]),
     "no channel": (energy, [(2, 5, 6, 0), (2, 2, 0, 2), (2, 4, 5, 2)]),
+    "windows": (windows, [(3, 7, 6, 5), (3, 2, 5, 9), (3, 5, 5, 9)]),
+    "line": (line, [(40,), (5, 3)]),
+    "line, one": (line, [(40,), (5,)]),
+    "picked": (picked, [(9, 3), (3, 4)]),
     "strided": (strided, [(2, 7, 9, 4), (2, 3, 4, 6), (2, 3, 2, 6)]),
     "one channel": (one_channel, [(3, 5, 6), (2, 2, 7), (3, 4, 5, 7)]),
     "attention": (attention, [(2, 5, 3, 4), (2, 6, 3, 4), (2, 6, 3, 4)]),
@@ -156,7 +180,7 @@ def test_gradients(name, dtype):
     np.testing.assert_allclose(value, f(*args), rtol=1e-4 if dtype is np.float32 else 1e-10)
 
 
-@pytest.mark.parametrize("name", ["shifted", "strided", "one channel"])
+@pytest.mark.parametrize("name", ["shifted", "windows", "strided", "one channel"])
 def test_second_order(name):
     f, shapes = PROGRAMS[name]
     args, along = inputs(shapes, np.float64), inputs(shapes, np.float64)[1] * 0.5
@@ -168,12 +192,13 @@ def test_second_order(name):
     close([got], [grad(myia(product, backend="interp"), 0)(*args)], np.float64)
 
 
-def test_any_number_of_images():
+@pytest.mark.parametrize("f", [energy, windows])
+def test_any_number_of_images(f):
     """From the second number of images on there is one program for all."""
-    gradient = grad(energy, 1)
+    gradient = grad(f, 1)
     for n in (2, 5, 9, 33, 1):
         args = inputs([(n, 7, 6, 5), (3, 2, 5, 9), (n, 5, 5, 9)], np.float64)
-        close([gradient(*args)], [grad(myia(energy, backend="interp"), 1)(*args)], np.float64)
+        close([gradient(*args)], [grad(myia(f, backend="interp"), 1)(*args)], np.float64)
 
 
 def test_long_sums():
@@ -186,3 +211,32 @@ def test_long_sums():
         [[x[:, i : i + 8, j : j + 7].sum(axis=(0, 1, 2), dtype=np.float64) for j in (0, 1)] for i in (0, 1)]
     )
     np.testing.assert_allclose(got, np.repeat(expected[..., None], 24, 3), atol=2e-3)
+
+
+def test_windows_refused():
+    x = np.ones((4, 5))
+    with pytest.raises(MyiaError, match="larger than input"):
+        myia(lambda x: sliding_window_view(x, (5, 5)))(x)
+    with pytest.raises(MyiaError, match="for all dimensions"):
+        myia(lambda x: sliding_window_view(x, 2))(x)
+    with pytest.raises(MyiaError, match="matching length"):
+        myia(lambda x: sliding_window_view(x, (2, 2), axis=0))(x)
+    with pytest.raises(MyiaError, match="named twice"):
+        myia(lambda x: sliding_window_view(x, (2, 2), axis=(0, 0)))(x)
+    with pytest.raises(MyiaError, match="negative"):
+        myia(lambda x: sliding_window_view(x, -1, axis=0))(x)
+
+
+def sizes_allocated(f, args):
+    """The sizes in bytes that the compiled program asks memory for."""
+    text = f.ir(*args, stage="llvm")
+    return [int(n) for n in re.findall(r"@rt_alloc\(ptr [^,]+, i64 (\d+)", text)]
+
+
+@pytest.mark.parametrize("f", [energy, windows])
+def test_no_windows_in_memory(f):
+    """The gradient has no array larger than the images and the results: neither windows, nor their indexes."""
+    shapes = [(3, 7, 6, 5), (3, 2, 5, 9), (3, 5, 5, 9)]
+    args = inputs(shapes, np.float64)
+    largest = max(sizes_allocated(value_and_grad(f, argnums=(0, 1, 2)), args))
+    assert largest <= 8 * max(np.prod(s) for s in shapes) < 8 * 3 * 5 * 5 * 5 * 6

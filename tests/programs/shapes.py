@@ -21,6 +21,17 @@ def reshape_mismatch(m):
     return m.reshape(3, 2)
 
 
+@program((T,), wrt=0)
+def sliding_windows(t):
+    w = np.lib.stride_tricks.sliding_window_view(t, (2, 3), axis=(2, 1))
+    return w * np.lib.stride_tricks.sliding_window_view(t[0, 0], 3)[0, :2, None]
+
+
+@program((V,), raises={ValueError: [(V[:2],), (EMPTY,)]}, wrt=0)
+def sliding_windows_of_all_axes(v):
+    return np.lib.stride_tricks.sliding_window_view(v * 2.0, (3,)) ** 2
+
+
 @program((M,), (T,), wrt=0)
 def transposes(m):
     return m.T * np.transpose(m) + m.transpose()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ...ir import Apply, Array, Constant, Node
 from .sizes import ONE, ZERO, Stride, row_major
 
-VIEWS = frozenset({"broadcast", "transpose", "slice", "reshape"})
+VIEWS = frozenset({"broadcast", "transpose", "slice", "reshape", "gather"})
 
 
 class Mismatch(Exception):
@@ -63,6 +63,7 @@ class Contraction:
     kept: tuple[Factor, ...]
     terms: tuple[Tensor, ...]
     inner: tuple[Apply, ...]
+    overlaps: bool  # may two points be one element of the target?
 
 
 class Meaning:
@@ -226,6 +227,8 @@ def _viewed(meaning: Meaning, node: Apply, x: Tensor) -> Tensor:
         case "slice":
             starts = [meaning.scalar(s) for s in node.args[1 : 1 + len(dims)]]
             operand, dims = cut(meaning, operand, dims, starts, node.attrs["steps"], meaning.given(node))
+        case "gather":
+            operand, dims = windowed(meaning, operand, dims, node.args[1:])
     return Tensor((operand,), dims, views=(*x.views, node))
 
 
@@ -252,6 +255,52 @@ def _whole(factors, size) -> bool:
             return False
         n *= f.size
     return n == size
+
+
+def windowed(meaning: Meaning, operand: Operand, dims, indexes):
+    """The operand and the dims of what is gathered at indexes that are linear in their own axes: windows that slide."""
+    steps: list[dict] = [{} for _ in indexes[0].type.shape]
+    offset = operand.offset
+    for d, index in zip(dims, indexes, strict=False):
+        start, coefficients = linear(meaning, index)
+        d = tuple(f for f in d if f.size != 1)
+        if len(d) > 1:
+            raise Mismatch
+        for f in d:
+            offset = meaning.moved(offset, start, f.strides[0])
+            for k, c in enumerate(coefficients):
+                if c:
+                    steps[k][f.strides[0] * c] = None
+    if any(len(s) > 1 for s in steps):
+        raise Mismatch
+    sizes = meaning.sizes(indexes[0])
+    picked = tuple((Factor(n, tuple(s) or (ZERO,)),) for n, s in zip(sizes, steps, strict=True))
+    return Operand(operand.node, offset), (*picked, *dims[len(indexes) :])
+
+
+def linear(meaning: Meaning, index: Node) -> tuple:
+    """An array of integers as a start, and a step along each axis.  Raises Mismatch where it is more than that."""
+    if not isinstance(index.type, Array):
+        return meaning.scalar(index), []
+    if isinstance(index, Apply):
+        x = index.args[0] if index.args else None
+        match index.op.name:
+            case "iota":
+                return 0, [1]
+            case "broadcast":
+                start, inner = linear(meaning, x)
+                steps = [0] * index.type.rank
+                for a, c in zip(index.attrs["axes"], inner, strict=True):
+                    steps[a] = c
+                return start, steps
+            case "add":
+                (p, one), (q, other) = (linear(meaning, a) for a in index.args)
+                steps = [c + d for c, d in zip(one, other, strict=True)] if one and other else one or other
+                return meaning.moved(p, q, ONE), steps
+            case "mul" if isinstance(index.args[1], Constant) and not isinstance(index.args[1].type, Array):
+                (start, steps), by = linear(meaning, x), index.args[1].value
+                return meaning.moved(0, start, Stride(by)), [c * by for c in steps]
+    raise Mismatch
 
 
 # ---- products --------------------------------------------------------------------------------------------------------
@@ -302,14 +351,17 @@ def contraction(meaning: Meaning, node: Apply) -> Contraction | None:
     if not isinstance(node.type, Array) or node.type.dtype not in ("f32", "f64"):
         return None
     others: tuple | None = ()
-    if node.op.name == "slice_add":
-        x, v, *starts = node.args
+    if node.op.name in ("slice_add", "scatter_add"):
+        x, v, *places = node.args
         if not meaning.joins(v) or (p := product(meaning, v)) is None:
             return None
         sizes = meaning.sizes(x)
         whole = tuple((Factor(d, (s,)),) for d, s in zip(sizes, row_major(sizes), strict=True))
-        places = list(map(meaning.scalar, starts))
-        target, dims = cut(meaning, Operand(x), whole, places, node.attrs["steps"], meaning.extents(v, p))
+        if node.op.name == "scatter_add":
+            target, dims = windowed(meaning, Operand(x), whole, places)
+        else:
+            places = list(map(meaning.scalar, places))
+            target, dims = cut(meaning, Operand(x), whole, places, node.attrs["steps"], meaning.extents(v, p))
         terms, inner, others = [p], (v,), None
     else:
         if node.op.name == "add":
@@ -324,7 +376,8 @@ def contraction(meaning: Meaning, node: Apply) -> Contraction | None:
         dims = tuple(_joined(meaning, *pair) for pair in zip(dims, t.dims, strict=True))
     terms = [replace(t, reduced=_merged(t.reduced)) for t in terms]
     inner = (*inner, *(n for t in terms for n in t.inner))
-    return Contraction(target, others, _merged(f for d in dims for f in d), tuple(terms), inner)
+    overlaps = node.op.name == "scatter_add"
+    return Contraction(target, others, _merged(f for d in dims for f in d), tuple(terms), inner, overlaps)
 
 
 def _terms(meaning: Meaning, node: Apply):
@@ -365,7 +418,7 @@ def _merged(factors) -> tuple[Factor, ...]:
 
 # ---- what is worth it ------------------------------------------------------------------------------------------------
 AGAIN = 4  # uses of each element that make a copy worth it
-SMALL = 1 << 15  # elements that stay in a near cache while the rest goes by
+SMALL, NEAR = 1 << 15, 1 << 17  # elements of a copy, of what stays in a near cache while the rest goes by
 
 
 def along(kept) -> int | None:
@@ -419,7 +472,7 @@ def near(c: Contraction) -> bool:
             left, right = _times(left, size, p), _times(right, size, q)
         for size, *_ in walks:
             target = _times(target, size, ONE)
-        if not any(n is not None and n <= SMALL for n in (left, right, target)):
+        if not any(n is not None and n <= NEAR for n in (left, right, target)):
             return False
     return True
 

@@ -15,7 +15,9 @@ CHEAP = frozenset(
     "add sub mul neg abs sign maximum minimum eq ne lt le gt ge select cast logical_not bit_and bit_or bit_xor bit_not "
     "isnan isinf isfinite signbit copysign floor ceil trunc rint".split()
 )
-CONTRACTED = frozenset({"matmul", "reduce_sum", "transpose", "slice_add", "add"})  # what a contraction may end in
+CONTRACTED = frozenset(
+    {"matmul", "reduce_sum", "transpose", "slice_add", "scatter_add", "add"}
+)  # what a contraction may end in
 FEWEST, TINY = 128, 512  # multiplications up to which one of many products, or a single one, is better unrolled
 ONE_SMALL, MANY_SMALL = 1 << 18, 1 << 18  # multiplications up to which a product, or each of many, is no work for BLAS
 NARROW = 1 << 10  # elements of an operand that is so small that BLAS has no use for its blocks
@@ -61,6 +63,7 @@ def plan(graph: Graph, contract=False) -> Plan:
         _contract(out, graph, uses, pinned, position)
     strided: set[Apply] = set()  # inlined views that contractions read, by strides
     alone: set[Apply] = set()  # those that nothing else reads
+    unread: set[Apply] = set()  # indexes whose steps say it all
     roots: dict[Apply, frozenset] = {}  # the materialised nodes in whose loops a node is computed
     sparing: set[Apply] = set()  # inlined nodes that are evaluated more often than they have elements
     viewed: set[Apply] = set()  # inlined nodes whose elements are asked for by their row-major number
@@ -77,7 +80,14 @@ def plan(graph: Graph, contract=False) -> Plan:
         if node in pinned or node in out.contracted or not (product or _computable(node)):
             continue
         consumers = [(c, k) for c, k in uses.get(node, ()) if c.op.name != "dim"]
-        contracted = any(c in out.products or c in strided for c, _ in consumers)
+        if consumers and all(
+            c in unread or (_places(c, k) and (c in alone or c in out.contracted)) for c, k in consumers
+        ):
+            out.inlined.add(node)
+            unread.add(node)
+            roots[node] = frozenset().union(*(roots[c] for c, _ in consumers))
+            continue
+        contracted = any(c in out.products or (c in strided and not _places(c, k)) for c, k in consumers)
         if contracted and node not in out.views:
             continue
         if contracted and all(c in out.products or c in alone for c, _ in consumers):
@@ -196,6 +206,11 @@ def _at_hand(node: Node, meaning: Meaning) -> bool:
     if not isinstance(node, Apply) or not _computable(node):
         return True
     return sum(c.op.name != "dim" for c, _ in meaning.uses.get(node, ())) > 3
+
+
+def _places(consumer: Apply, k: int) -> bool:
+    """Is operand k an array of indexes?"""
+    return consumer.op.name == "gather" and k > 0 or consumer.op.name == "scatter_add" and k > 1
 
 
 def _moves_past_write(args, start: int, last: int, graph: Graph) -> bool:

@@ -154,7 +154,7 @@ class _Nest:
         self.sizes = [f.size for f in c.kept]
         self.target = Walk(self.at(array.data, c.target.offset), self._steps(c.kept, 0))
         self.terms = [self._term(c, t) for t in range(len(c.terms))]
-        self.lane = along(c.kept)
+        self.lane, self.overlaps = along(c.kept), c.overlaps
         self.copies: list = []
 
     def _steps(self, factors, which) -> tuple:
@@ -234,6 +234,7 @@ class _Nest:
             k
             for k, n in enumerate(self.sizes)
             if k != self.lane
+            and not (self.overlaps and self._meets(k))
             and all(any(w.kept[self.lane] == 1 and w.kept[k] == 0 for w in t.walks) for t in self.terms)
         ]
         large = [k for k in still if not isinstance(self.sizes[k], int) or self.sizes[k] >= 4]
@@ -254,6 +255,11 @@ class _Nest:
         else:
             self.rows = min(room, 4)
 
+    def _meets(self, k: int) -> bool:
+        """May rows along a factor share elements of the target?"""
+        step, n = self.target.kept[k], self.sizes[self.lane]
+        return not (isinstance(step, int) and isinstance(n, int) and abs(step) >= n)
+
     # ---- what is shared, and what goes in blocks
     @contextmanager
     def _shared(self, outer):
@@ -269,7 +275,7 @@ class _Nest:
         if axis is None or self.row == axis:
             axis = next(iter(outer), None)
         size = None
-        if axis is not None:
+        if axis is not None and not self.overlaps:
             for k, n in enumerate(self.sizes):
                 if k != axis:
                     each = times(self.b, each, n)

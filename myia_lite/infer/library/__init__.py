@@ -4,7 +4,7 @@ Everything that differs between Python's numbers and NumPy's is decided here: ch
 placing of axes by an index.  Guaranteed: a function answers as CPython and NumPy do, or refuses with a remedy.
 """
 
-from . import complex_functions, complexes, integers, joining, math, products, reductions, shapes, sorting
+from . import complex_functions, complexes, integers, joining, math, products, reductions, shapes, sorting, windows
 from .attributes import attribute
 from .dtypes import convert, join_numbers
 from .operators import binary, compare, getitem, inplace, setitem, truth, unary
@@ -38,4 +38,5 @@ __all__ = [
     "suggest",
     "truth",
     "unary",
+    "windows",
 ]
