@@ -131,6 +131,33 @@ def test_nvcc_compiles_it(tmp_path, arch):
     assert done.returncode == 0, done.stderr[:2000]
 
 
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc")
+def test_fast_math_is_off(monkeypatch):
+    """In what TVM does when it loads a program; and when somebody asks for it, it is on."""
+    from tvm.support import nvcc
+
+    graph = optimised(infer(lambda x: x / np.exp(x), (abstract(zeros(50)),), parse_function).graph, None)
+    source = build(graph, cuda("sm_90")).source
+    monkeypatch.setattr(nvcc, "get_target_compute_version", lambda target: "9.0")
+    for asked, approximate in (("1", False), ("", True)):
+        monkeypatch.setenv("TVM_CUDA_NVCC_NO_FAST_MATH", asked)
+        text = bytes(nvcc.compile_cuda(source, "ptx", "sm_90", compiler="nvcc")).decode()
+        assert ("div.approx" in text) == approximate and ("div.rn.f32" in text) != approximate
+
+
+def test_no_compiler_that_rounds(monkeypatch):
+    """Where a GPU is, but not nvcc, a program is refused rather than compiled with fast-math."""
+    from myia_lite.backends.tvm import program
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for name in ("TVM_CUDA_COMPILE_MODE", "TVM_CUDA_NVCC_NO_FAST_MATH"):
+        monkeypatch.delenv(name, raising=False)
+    build(optimised(infer(np.sin, (abstract(zeros(5)),), parse_function).graph, None), cuda("sm_90"))
+    assert program.fast_math()
+    monkeypatch.setenv("TVM_CUDA_NVCC_NO_FAST_MATH", "")
+    assert not program.fast_math()
+
+
 @pytest.mark.parametrize("shape", [(100_000,), (3, 5000), (70, 30)])
 @pytest.mark.parametrize("reduce", [np.sum, np.max, np.min, np.prod])
 def test_stages_of_a_reduction(monkeypatch, shape, reduce):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,15 @@ def is_device(target: tvm.target.Target) -> bool:
     return target.kind.name not in ("llvm", "c")
 
 
+def _rounding() -> None:
+    """TVM has CUDA's compilers round as they like; who sets the variable to nothing asks for that.
+
+    Only nvcc can be told not to, so it is taken where it is; `program.py` refuses to run without.
+    """
+    if os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1") and shutil.which("nvcc"):
+        os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvcc")
+
+
 @dataclass
 class Build:
     """What came out: the executable, the constants it wants, its errors, and for a device its kernels' source."""
@@ -80,8 +90,7 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captu
     """`portable`: with a function `run` that takes the arguments alone, and brings what `main` wants besides.
     `captures`: calls of a program for a device that does not wait for the host may be recorded."""
     device = is_device(target)
-    # TVM has CUDA's compiler round as it likes, unless told not to; who sets the variable to nothing asks for that
-    os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
+    _rounding()
     halves = split(graph) if device and not portable else None
     main = halves.device if halves else graph
     calls = [CallGraph(g) for g in ((main, halves.host) if halves else (main,))]

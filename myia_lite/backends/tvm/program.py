@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from ...ir import INTS, Array, Graph, MyiaTypeError, Residual, Scalar
+from ...ir import INTS, Array, Graph, MyiaTypeError, MyiaValueError, Residual, Scalar
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
 from .build import build, is_device, leaves_of, results_of
@@ -55,12 +55,24 @@ def device_of(target):
     return tvm.cpu() if target.kind.name in ("llvm", "c") else tvm.device(target.kind.name)
 
 
+def fast_math() -> bool:
+    """Would CUDA's compiler round as it likes, though nobody asked for that?"""
+    return os.environ.get("TVM_CUDA_COMPILE_MODE", "nvrtc") != "nvcc" and bool(
+        os.environ.get("TVM_CUDA_NVCC_NO_FAST_MATH")
+    )
+
+
 class _Machine:
     """What one thread needs to run a program."""
 
     def __init__(self, program: Program):
         if not program.device.exist:
             raise MyiaTypeError(f"there is no device for the target {program.target.kind.name!r}")
+        if program.target.kind.name == "cuda" and fast_math():
+            raise MyiaValueError(
+                "TVM would compile for this GPU with --use_fast_math",
+                remedy="nvcc in PATH, or the environment variable TVM_CUDA_NVCC_NO_FAST_MATH empty to ask for that",
+            )
         self.virtual = tvm.relax.VirtualMachine(program.loaded, program.device)
         self.pointer = self.virtual["machine"]()  # its memory pool; its function `main` would only hand it on
         self.main, self.host = program.main, program.host
