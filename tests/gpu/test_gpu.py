@@ -3,6 +3,7 @@
 Nothing here has run yet: there was no GPU when it was written.
 """
 
+import ctypes
 import time
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("tvm", reason="apache-tvm is not installed")
 
 import numpy as np
 import test_programs
+import test_tvm_graphs
 import tvm
 from compare import assert_same
 from test_ops import CASES, close, graph_of, type_of, with_sizes
@@ -21,7 +23,18 @@ from myia_lite.backends.interp import compile as interpret
 from myia_lite.backends.tvm.devices import copies
 from myia_lite.backends.tvm.lower import NOT_LOWERED
 
-pytestmark = pytest.mark.skipif(not tvm.cuda().exist, reason="there is no GPU, or TVM does not find it")
+
+def missing() -> str:
+    """Why TVM finds no GPU."""
+    for library, what in (("libcuda.so.1", "NVIDIA's driver"), ("libcudart.so.13", "CUDA's runtime, version 13")):
+        try:
+            ctypes.CDLL(library)
+        except OSError as error:
+            return f"no GPU: {what} is missing ({error})"
+    return "" if tvm.cuda().exist else "no GPU: the driver has none"
+
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 CUDA = "tvm:cuda"
 SAMPLES = {}
 for case in with_sizes(CASES):
@@ -53,7 +66,7 @@ def mean_square(p, x, y):
 
 def step(p, x, y):
     loss, g = value_and_grad(mean_square)(p, x, y)
-    return loss, {k: p[k] - 0.1 * g[k] for k in ("w1", "w2")}
+    return loss, {"w1": p["w1"] - 0.1 * g["w1"], "w2": p["w2"] - 0.1 * g["w2"]}
 
 
 def network(n, dtype=np.float32):
@@ -75,6 +88,67 @@ def test_a_training_loop_reads_the_loss_alone():
     assert copies["to host"] == before.get("to host", 0) + 10
     assert copies["to device"] == before["to device"]
     assert_same(to_host(p), q, rtol=1e-9)
+
+
+# ---- CUDA graphs -----------------------------------------------------------------------------------------------------
+def recorded(f):
+    (program,) = f._programs.values()
+    return program.run._local.machine.recorded
+
+
+def test_a_training_step_is_one_launch():
+    """As `test_tvm_graphs.py` has it of a simulated device; with graphs and without, the same numbers."""
+    host = test_tvm_graphs.network()
+    with_graphs, without = (
+        myia(backend="tvm", target="cuda", cuda_graphs=g)(test_tvm_graphs.step) for g in (True, False)
+    )
+    p, v, x, label = to_device(host)
+    q, u = p, v
+    for _ in range(40):
+        loss, p, v = with_graphs(p, v, x, label, 0.1)
+        expected, q, u = without(q, u, x, label, 0.1)
+        assert_same(loss, expected, rtol=1e-9)
+    assert_same(to_host(p), to_host(q), rtol=1e-9)
+    kept = recorded(with_graphs)
+    assert kept.on and kept.hits >= 35 and not kept.own_place and recorded(without) is None
+
+
+def test_guards_fire_after_the_kernels():
+    f = myia(backend="tvm", target="cuda")(lambda a, i: (a[i] * 2.0, np.sum(a)))
+    a = np.arange(5.0)
+    for _ in range(4):
+        assert_same(f(a, np.array([0, -1])), (a[[0, -1]] * 2.0, np.sum(a)))
+        for bad in ([0, 5], [-6, 0], [0, 10**15]):
+            with pytest.raises(IndexError):
+                f(a, np.array(bad))
+
+
+def test_batches_from_everywhere():
+    compiled, plain = myia(backend="tvm", target="cuda")(test_tvm_graphs.step), myia(test_tvm_graphs.step)
+    host, rng = test_tvm_graphs.network(), np.random.default_rng(1)
+    (p, v), (q, u) = to_device(host[:2]), host[:2]
+    for _ in range(30):
+        x, label = rng.normal(size=(8, 64)), rng.integers(0, 10, 8)
+        loss, p, v = compiled(p, v, to_device(x), label, 0.1)
+        expected, q, u = plain(q, u, x, label, 0.1)
+        assert_same(loss, expected, rtol=1e-9)
+    assert_same(to_host(p), q, rtol=1e-9)
+
+
+# ---- DLPack ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["torch", "cupy", "jax.numpy"])
+def test_there_and_back(name):
+    """Without a copy, both ways."""
+    library = pytest.importorskip(name, reason=f"{name} is not installed")
+    d = myia(backend="tvm", target="cuda")(lambda a: a * 2)(to_device(np.arange(6, dtype=np.float32)))
+    before = dict(copies)
+    try:
+        theirs = library.from_dlpack(d)
+    except (RuntimeError, ValueError) as error:
+        pytest.skip(f"{name} takes no array of CUDA's here: {error}")
+    back = to_device(theirs)
+    assert dict(copies) == before and back.tensor.data_ptr() == d.exact().data_ptr()
+    assert_same(to_host(back), np.arange(6, dtype=np.float32) * 2)
 
 
 # ---- measurements: printed, compared with nothing that is not there --------------------------------------------------
@@ -116,3 +190,16 @@ def test_products():
 def test_training_step():
     p, x, y = network(512)
     measure("training step of a network of two layers, 512 wide, batch 256", step, p, x, y)
+
+
+def test_step_of_the_digits_network():
+    """With CUDA graphs and without: what a launch costs."""
+    for graphs in (True, False):
+        compiled = myia(backend="tvm", target="cuda", cuda_graphs=graphs)(test_tvm_graphs.step)
+        p, v, x, label = to_device(test_tvm_graphs.network(hidden=128, batch=64))
+        times = []
+        for _ in range(200):
+            start = time.perf_counter()
+            _, p, v = compiled(p, v, x, label, 0.1)
+            times.append(time.perf_counter() - start)
+        print(f"\nstep of the digits network, CUDA graphs {'on' if graphs else 'off'}: {min(times) * 1e6:.0f} us")
