@@ -55,9 +55,7 @@ def sliding_window_view(ctx, x, window_shape, axis=None, *, subok=False, writeab
             require(ctx, "ValueError", message, ctx.emit(E.ge, node_of(ctx, w), 0))
         counts.append(plus(ctx, minus(ctx, sizes[k], w), 1))
     picked, n = (*counts, *windows), len(axes)
-    indexes = [
-        ctx.emit(E.add, iota(ctx, counts[k], picked, k), iota(ctx, windows[k], picked, n + k)) for k in range(n)
-    ]
+    indexes = [ctx.emit(E.add, iota(ctx, counts[k], picked, k), iota(ctx, windows[k], picked, n + k)) for k in range(n)]
     rest = [k for k in range(len(sizes)) if k not in axes]
     out = ctx.emit(A.gather, transpose(ctx, source.node, (*axes, *rest)), *indexes)
     where = {k: j for j, k in enumerate(axes)} | {k: 2 * n + j for j, k in enumerate(rest)}
