@@ -462,6 +462,9 @@ def myia(
     static_shapes: bool = False,
     target=None,
     cuda_graphs: bool = True,
+    products: str | None = None,
+    deterministic: bool = False,
+    tuning=None,
 ):
     """Compile a Python function, at its first call and for each new signature of its arguments.
 
@@ -475,8 +478,14 @@ def myia(
     of f named `out` is an argument as any other.
 
     backend: "llvm" (native code), "interp" (the slow reference), or "tvm" (through TVM: pip install myia-lite[tvm]).
-    target: of "tvm", what to compile for: "llvm" (the default), "cuda", or a target of TVM's.
+    target: of "tvm", what to compile for: "llvm" (the default), "cuda", or a target of TVM's; "emulated" runs the
+    kernels of a device as loops on the CPU, to check what they compute where there is no device.
     cuda_graphs: whether calls for "cuda" that wait for nothing there are recorded, and then launched as a whole.
+    products: of "tvm": "float16" or "bfloat16" has the factors of products of float32 matrices rounded to that dtype,
+    and their sums in float32, as tensor cores compute.  Derivatives are the program's, their products rounded alike.
+    deterministic: of "tvm": sums that parallel threads make in any order (of what is added at repeated indexes) are
+    made in one order, at the price of sorting the indexes.
+    tuning: of "tvm": the folder of a database that `myia-tune` filled; MYIA_TUNE_DB is the default.
     error_model: "python" checks the arithmetic of Python numbers as CPython does (ZeroDivisionError, OverflowError,
     ValueError); "numpy" gives inf, nan and wrap-around there, as NumPy does.
     optimize: a strategy of `myia_lite.opt`, which takes the place of the default optimiser (None) before, between and
@@ -503,7 +512,7 @@ def myia(
     >>> myia(lambda x: x * 2.0)(np.arange(3.0), out=a) is a, a
     (True, array([0., 2., 4.]))
     """
-    backend = with_target(backend, target, cuda_graphs)
+    backend = with_target(backend, target, cuda_graphs, products, deterministic, tuning)
     options: dict = {"backend": backend, "error_model": error_model, "optimize": optimize}
     options["static_shapes"] = static_shapes
     if function is None:

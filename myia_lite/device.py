@@ -20,7 +20,8 @@ def to_device(x: Any, target: str = "cuda"):
 
     required()
     from .backends.tvm.devices import place
-    from .backends.tvm.program import device_of, target_of
+    from .backends.tvm.options import target_of
+    from .backends.tvm.program import device_of
 
     device = device_of(target_of(target))
     if not device.exist:

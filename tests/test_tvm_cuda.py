@@ -14,7 +14,7 @@ from test_ops import CASES, graph_of, type_of, with_sizes
 from myia_lite import value_and_grad
 from myia_lite.backends.tvm.build import build, kernels_in
 from myia_lite.backends.tvm.lower import NOT_LOWERED
-from myia_lite.backends.tvm.program import target_of
+from myia_lite.backends.tvm.options import target_of
 from myia_lite.compiler import optimised
 from myia_lite.infer import abstract, infer
 from myia_lite.parser import parse_function

@@ -14,10 +14,10 @@ from compare import assert_same
 from simulated_device import device  # noqa: F401
 
 from myia_lite import MyiaError, myia, to_device, to_host, value_and_grad
-from myia_lite.backends import get_backend
 from myia_lite.backends.tvm.build import build
 from myia_lite.backends.tvm.devices import copies
 from myia_lite.backends.tvm.halves import reads, split
+from myia_lite.backends.tvm.options import parse
 from myia_lite.compiler import optimised
 from myia_lite.infer import abstract, infer
 from myia_lite.ir import show, verify
@@ -350,5 +350,5 @@ def test_gradient(program, device):  # noqa: F811
 
 
 def test_the_backend_has_a_name_for_it():
-    assert get_backend("tvm:llvm without graphs").target == "llvm"
-    assert not get_backend("tvm:llvm without graphs").cuda_graphs and get_backend("tvm:llvm").cuda_graphs
+    assert myia(mean, backend="tvm", cuda_graphs=False).backend == "tvm:graphs=no;llvm"
+    assert not parse("graphs=no;llvm").cuda_graphs and parse("llvm").cuda_graphs

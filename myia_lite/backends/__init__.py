@@ -11,6 +11,7 @@ import builtins
 import importlib
 import json
 import linecache
+import os
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -71,13 +72,14 @@ class Kept(Protocol):
     def write(self, name: str, content: bytes) -> bool: ...
 
 
-WITHOUT_GRAPHS = " without graphs"  # behind a target
 kept: Kept | None = None  # the front door sets it
 BACKENDS = {
     "interp": "the reference: slow, obviously right",
     "llvm": "native code for the CPU",
     "tvm": "through TVM, for GPUs",
 }
+
+PRODUCTS = ("float32", "float16", "bfloat16")  # dtypes that the factors of products of matrices may be rounded to
 
 
 def expect_backend(name: str) -> None:
@@ -94,19 +96,34 @@ def get_backend(name: str) -> Backend:
     return module.at(target) if target else module
 
 
-def with_target(name: str, target, cuda_graphs: bool = True) -> str:
-    """The name of a back end that compiles for a target (a string, or TVM's object), with CUDA graphs or without.
+def with_target(
+    name: str, target, cuda_graphs: bool = True, products=None, deterministic: bool = False, tuning=None
+) -> str:
+    """The name of a back end that compiles for a target (a string, or TVM's object) with these options.
 
-    Raises MyiaValueError where the back end has no targets.
+    Raises MyiaValueError where the back end has no targets, and for an option that is none.
     """
-    if target is None and cuda_graphs:
+    given = {"target": target, "cuda_graphs": None if cuda_graphs else False, "products": products}
+    given |= {"deterministic": deterministic or None, "tuning": tuning}
+    given = {k: v for k, v in given.items() if v is not None}
+    if not given:
         return name
     if name != "tvm":
-        what, option = ("targets", "target=…") if cuda_graphs else ("CUDA graphs", "cuda_graphs=False")
+        option = next(iter(given))
+        what = {"target": "targets", "cuda_graphs": "CUDA graphs"}.get(option, f"option {option!r}")
+        option = "cuda_graphs=False" if option == "cuda_graphs" else f"{option}=…"
         raise MyiaValueError(f"the backend {name!r} has no {what}", remedy=f"{option} goes with backend='tvm'")
+    if products not in (None, *PRODUCTS):
+        raise MyiaValueError(f"products is {products!r}", remedy=f"one of {', '.join(map(repr, PRODUCTS))}")
+    options = "" if cuda_graphs else "graphs=no;"
+    options += f"products={products};" if products not in (None, PRODUCTS[0]) else ""
+    options += "deterministic=yes;" if deterministic else ""
+    if tuning is not None:
+        if ";" in (path := os.path.abspath(tuning)):
+            raise MyiaValueError(f"tuning is {path!r}", remedy="a path without semicolons")
+        options += f"tuning={path};"
     target = "llvm" if target is None else target
-    text = target if isinstance(target, str) else json.dumps(_plain(target.export()))
-    return f"{name}:{text}{'' if cuda_graphs else WITHOUT_GRAPHS}"
+    return f"{name}:{options}{target if isinstance(target, str) else json.dumps(_plain(target.export()))}"
 
 
 def _plain(x):

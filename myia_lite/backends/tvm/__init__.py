@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ...ir import Graph, MyiaValueError
-from .. import WITHOUT_GRAPHS
 
 VERSION = "0.27.0.post1"
 
@@ -34,16 +33,16 @@ def export(graph: Graph, path, target="llvm") -> None:
 class At:
     """This back end, for one target."""
 
-    def __init__(self, target: str, cuda_graphs: bool):
-        self.target, self.cuda_graphs = target, cuda_graphs
+    def __init__(self, target: str):
+        self.target = target  # and options (`options.py`)
 
     def compile(self, graph: Graph, **options):
-        return compile(graph, self.target, cuda_graphs=self.cuda_graphs, **options)
+        return compile(graph, self.target, **options)
 
 
 @lru_cache
 def at(target: str) -> At:
-    return At(target.removesuffix(WITHOUT_GRAPHS), not target.endswith(WITHOUT_GRAPHS))
+    return At(target)
 
 
 def required() -> None:

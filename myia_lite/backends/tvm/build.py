@@ -43,8 +43,10 @@ from .lower import (
     address_in,
     read_number,
 )
+from .options import Options
 
 PIPELINE = "myia"
+DEFAULT = Options()
 
 
 def results_of(graph: Graph) -> tuple:
@@ -86,7 +88,13 @@ class Build:
     source: str
 
 
-def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captures: bool = True) -> Build:
+def build(
+    graph: Graph,
+    target: tvm.target.Target,
+    portable: bool = False,
+    captures: bool = True,
+    options: Options = DEFAULT,
+) -> Build:
     """`portable`: with a function `run` that takes the arguments alone, and brings what `main` wants besides.
     `captures`: calls of a program for a device that does not wait for the host may be recorded."""
     device = is_device(target)
@@ -96,7 +104,7 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captu
     calls = [CallGraph(g) for g in ((main, halves.host) if halves else (main,))]
     captures = captures and device and not portable and (halves is not None or not read_inside(calls[0].graphs))
     graphs = {g: c for c in reversed(calls) for g in c.graphs}
-    shared = Shared(graphs, device, captures)
+    shared = Shared(graphs, device or options.emulated, captures, target, options)
     owned = halves.given if halves else len(results_of(graph))
     functions, window = {}, 0
     for g, c in graphs.items():
@@ -123,10 +131,10 @@ def build(graph: Graph, target: tvm.target.Target, portable: bool = False, captu
         _run(builder, arguments - 3, window + 8, shared)
     module = tvm.IRModule(functions)
     executable = vm_build._vmlink(builder, target, module, tir_pipeline=PIPELINE)
-    source = device_source(executable.mod) if device else ""
+    source = device_source(executable.mod) if shared.in_threads else ""
     counts = shared.launches, shared.reads
     out = Build(executable, halves, captures, shared.constants, shared.errors, recursive, window + 8, *counts, source)
-    if device:
+    if shared.in_threads:
         check_kernels(out)
     return out
 
@@ -276,7 +284,7 @@ def _run(builder, arguments: int, registers: int, shared: Shared) -> None:
                 a = np.array(value.constant, NUMPY_DTYPES[value.type.dtype], order="C")
                 things.append(tvm.runtime.tensor(a))
         call("ffi.Array", things, constants)
-        on_host = builder.imm(1 if shared.device else 0)  # the machine's last device is the host
+        on_host = builder.imm(1 if shared.in_threads else 0)  # the machine's last device is the host
         word, scope = tvm.DataType("int64"), builder.convert_constant("global")
         call("vm.builtin.alloc_storage", [machine, (STATE,), on_host, word, scope], storage)
         call("vm.builtin.alloc_tensor", [storage, builder.imm(0), (STATE,), word], state)

@@ -35,8 +35,10 @@ RECURSION_ERROR, FIRST_ERROR = 1, 2
 class Shared:
     """What the functions of a program have in common: constants, errors, names."""
 
-    def __init__(self, graphs, device: bool, captured: bool = False):
+    def __init__(self, graphs, device: bool, captured: bool, target, options):
         self.device, self.captured = device, captured  # captured: calls may be recorded, and need memory of their own
+        self.target, self.options = target, options
+        self.in_threads = target.kind.name not in ("llvm", "c")  # else loops run over what would be threads
         self.constants: list = []  # ("shape", sizes) or ("array", NumPy array), by index
         self._index: dict = {}
         self.errors: list = []
@@ -98,7 +100,7 @@ class Lowering:
     def __init__(self, graph: Graph, calls: CallGraph, shared: Shared, boxes: bool = False):
         """`boxes`: the numbers that are made on the device stay there, each in an array of one element."""
         self.graph, self.calls, self.shared, self.device = graph, calls, shared, shared.device
-        self.boxes = boxes
+        self.boxes, self.in_threads = boxes, shared.in_threads
         self.plans = {g: plan(g) for g in graph.nested()}
         self.ownership = Ownership(graph, self.operands)
         self.code, self.values = Code(), {}

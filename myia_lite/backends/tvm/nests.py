@@ -178,10 +178,11 @@ class Kernel:
     def space(self, sizes):
         """Each index of a space, independently of each other."""
         with self.code.fresh():
-            if self.ctx.device:
+            if self.ctx.in_threads:
                 with self._grid(sizes) as index:
                     yield index
             else:
+                self.ctx.launches += self.ctx.device  # of an emulated one
                 with self._loops(list(sizes)) as index:
                     yield index
 

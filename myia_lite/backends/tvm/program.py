@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import json
 import operator
 import os
 import threading
@@ -21,33 +20,13 @@ from .devices import CPU, DeviceArray, copies, place
 from .graphs import DEVICE, Recorded, Recorder
 from .layout import parts
 from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
+from .options import parse, target_of
 
 LOCK = threading.Lock()  # TVM's compiler is not known to be safe from several threads
 DTYPE_OF = {k: np.dtype(v) for k, v in NUMPY_DTYPES.items()}
 ANY = 16  # bytes of a register
 ROOM, DEEP_ROOM = 160 << 10, 240 << 20  # bytes of native stack for a recursion
 WINDOWS, DEEP_WINDOWS = 1 << 12, 1 << 20  # registers for one
-
-
-HOST = {"kind": "llvm", "opt-level": 2}  # LLVM's third level takes two to three times as long, for code no faster
-
-
-def target_of(target: str) -> tvm.target.Target:
-    """TVM's target for what a user wrote: a kind, or JSON."""
-    if target == "llvm":
-        return tvm.target.Target(HOST)
-    if target == "cuda":
-        return tvm.target.Target(
-            {
-                "kind": "cuda",
-                "arch": "sm_80",
-                "max_threads_per_block": 1024,
-                "max_shared_memory_per_block": 49152,
-                "thread_warp_size": 32,
-            },
-            host=HOST,
-        )
-    return tvm.target.Target(json.loads(target) if target.startswith("{") else target)
 
 
 def device_of(target):
@@ -107,15 +86,16 @@ class Program:
 
     recorder = None  # of all programs, made for the first one that is for a device
 
-    def __init__(self, graph: Graph, target="llvm", cuda_graphs: bool = True):
-        self.target = target_of(target)
+    def __init__(self, graph: Graph, target="llvm"):
+        options = parse(target)
+        self.target = target_of(options.target)
         self.device = device_of(self.target)
         self.kind = self.device.dlpack_device_type()
         self.on_device = is_device(self.target)
         self.params, self.results = [p.type for p in graph.params], results_of(graph)
         self.escaping = any(isinstance(t, Residual) for t in self.results)
         with LOCK:
-            made = build(graph, self.target, captures=cuda_graphs)
+            made = build(graph, self.target, captures=options.cuda_graphs, options=options)
         self.source, self.constants, self.errors, self.halves = made.source, made.constants, made.errors, made.halves
         self.executable, self.recursive = made.executable, made.recursive
         self.loaded = made.executable.jit()
@@ -331,7 +311,9 @@ class Program:
 def write(graph: Graph, path, target: str) -> None:
     """A shared library that TVM's runtime loads."""
     with LOCK:
-        build(graph, target_of(target), portable=True).executable.export_library(str(path))
+        options = parse(target)
+        made = build(graph, target_of(options.target, portable=True), True, options=options)
+        made.executable.export_library(str(path))
 
 
 class _TooDeep(Exception):
