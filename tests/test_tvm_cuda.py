@@ -93,7 +93,8 @@ def model(name, arch="sm_90"):
 def test_gradient_of_a_model(name, arch):
     out = model(name, arch)
     assert out.launches and len(kernels_in(out.source)) >= out.launches
-    assert len(out.source) < 2_000 * out.launches + 4_000, "fusion copies expressions"
+    tiled = out.source.count("__shared__") // 2  # products of matrices
+    assert len(out.source) < 2_000 * out.launches + 9_000 * tiled + 4_000, "fusion copies expressions"
 
 
 def test_a_training_step_reads_the_loss_and_nothing_else():

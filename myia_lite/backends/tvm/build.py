@@ -113,6 +113,7 @@ def build(
         window += lowering.heap.registers
     recursive = any(c.recursive for c in calls)
     window += WINDOWS if portable and recursive else 0
+    functions |= shared.functions
     if halves:
         functions["myia_host"] = _main(halves.host, shared, "myia_host", halves.boxes)
     functions["myia_main"] = _main(main, shared)

@@ -210,15 +210,15 @@ class Code:
         self.emit(S.While(condition, sequence(inner)))
 
     @contextmanager
-    def counted(self, extent):
-        """The numbers from 0 to `extent`."""
+    def counted(self, extent, kind=S.ForKind.SERIAL):
+        """The numbers from 0 to `extent`, one after the other."""
         if isinstance(extent, int) and extent == 1:
             yield 0
             return
         i = tirx.Var("i", "int64")
         with self.block() as inner:
             yield i
-        self.emit(S.For(i, const(0), expr(extent), S.ForKind.SERIAL, sequence(inner)))
+        self.emit(S.For(i, const(0), expr(extent), kind, sequence(inner)))
 
 
 def sequence(statements: list):

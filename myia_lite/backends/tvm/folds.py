@@ -1,13 +1,15 @@
-"""What goes through many elements for one result: reductions, scans, sorting, matrix products."""
+"""What goes through many elements for one result: reductions.  Scans, sorting and products have files of their own."""
 
 from __future__ import annotations
 
 from tvm import tirx
 
 from ...ir import Array
-from .code import Cell, const, expr, linear, plus, product, times
+from .code import Cell, const, expr, linear, plus, product, quotient, times
 from .elements import element_of, is_nan
-from .nests import sum_of
+from .products import matmul
+from .scans import LEVELS, cumsum, in_chunks, recurrence
+from .sorting import argsort
 
 FOLD = 64  # elements that a thread folds together, where more threads can share the work
 MAX_PARTIALS = 1 << 16
@@ -137,23 +139,29 @@ def _in_stages(kernel, node, kept, out_sizes, many: int, combine, zero):
 
 
 def _arg_extremum(wins):
-    """The first index of the extremum, of a NaN before all."""
+    """The first index of the extremum, of a NaN before all.
+
+    On a device in stages: of each FOLD elements, then of FOLD of those that were found.
+    """
 
     def rule(kernel, node):
         x, axis = node.args[0], node.attrs["axis"]
-        code, dtype, sizes = kernel.code, x.type.dtype, kernel.dims(x)
-        kept = [k for k in range(len(sizes)) if k != axis]
+        code, ctx, dtype, sizes = kernel.code, kernel.ctx, x.type.dtype, kernel.dims(x)
         kernel.open(x)
+        outer_sizes = [n for k, n in enumerate(sizes) if k != axis]
 
-        def search(outer):
-            def element(i):
-                index = list(outer)
-                index.insert(axis, i)
-                return kernel.at(x, index)
+        def element(outer, i):
+            index = list(outer)
+            index.insert(axis, i)
+            return kernel.at(x, index)
 
-            best, where = Cell(code, dtype, element(0)), Cell(code, "i64", const(0))
-            with kernel.code.counted(sizes[axis]) as i:
-                value, so_far = element(i), best.get()
+        def search(outer, candidates, first, end):
+            """The best of the candidates from the first to the end, which come in order."""
+            start = candidates(outer, first)
+            best, where = Cell(code, dtype, element(outer, start)), Cell(code, "i64", expr(start))
+            with code.counted(code.let(tirx.Sub(expr(end), expr(first)))) as k:
+                i = candidates(outer, plus(first, k))
+                value, so_far = element(outer, i), best.get()
                 if dtype == "bool":
                     better = wins(tirx.Cast("int32", value), tirx.Cast("int32", so_far))
                 else:
@@ -166,187 +174,46 @@ def _arg_extremum(wins):
                     where.set(expr(i))
             return where.get()
 
-        if not isinstance(node.type, Array):
-            return kernel.scalar("i64", lambda: search([]))
-        out_sizes = [sizes[k] for k in kept]
-        out = kernel.ctx.new_array(node.type, out_sizes)
-        target = kernel.access(out)
-        with kernel.space(out_sizes) as outer:
-            target.store(search(outer), linear(outer, out_sizes))
+        def all_of_them(outer, k):
+            return k if isinstance(k, int) else code.let(k)
+
+        candidates, count, found = all_of_them, sizes[axis], []
+        levels = LEVELS if ctx.device and in_chunks(count, outer_sizes) else 0
+        while levels and not (isinstance(count, int) and count <= 2 * FOLD):
+            chunks = quotient(plus(count, FOLD - 1), FOLD)
+            chunks = chunks if isinstance(chunks, int) else code.let(chunks)
+            shape = [*outer_sizes, chunks]
+            found.append(ctx.new_array(Array("i64", tuple(n if isinstance(n, int) else None for n in shape)), shape))
+            target = kernel.access(found[-1])
+            with kernel.space(shape) as (*outer, chunk):
+                first = code.let(expr(times(chunk, FOLD)))
+                end = tirx.Min(tirx.Add(first, const(FOLD)), expr(count))
+                target.store(search(outer, candidates, first, code.let(end)), linear([*outer, chunk], shape))
+
+            def candidates(outer, k, target=target, shape=shape):
+                return target.load(code.let(expr(linear([*outer, k], shape))))
+
+            count, levels = chunks, levels - 1
+        if isinstance(node.type, Array):
+            out = ctx.new_array(node.type, outer_sizes)
+            target = kernel.access(out)
+            with kernel.space(outer_sizes) as outer:
+                target.store(search(outer, candidates, 0, count), linear(outer, outer_sizes))
+        else:
+            out = kernel.scalar("i64", lambda: search([], candidates, 0, count))
+        for a in found:
+            ctx.heap.reset(a.register)
         return out
 
     return rule
-
-
-# ---- scans -----------------------------------------------------------------------------------------------------------
-def _scan(kernel, node, axis, reverse, sizes, step):
-    """Along an axis one element after the other; `step(index, before, index_before)` is the next one."""
-    code, dtype = kernel.code, node.type.dtype
-    out = kernel.ctx.new_array(node.type, sizes)
-    target, n = kernel.access(out), sizes[axis]
-    others = [d for k, d in enumerate(sizes) if k != axis]
-    with kernel.space(others) as outer:
-        carried = Cell(code, dtype)
-
-        def index(k):
-            at = list(outer)
-            at.insert(axis, k)
-            return at
-
-        with code.counted(n) as k:
-            row = plus(n, plus(-1, times(k, -1))) if reverse else k
-            row = row if isinstance(row, int) else code.let(row)
-            before = plus(row, 1 if reverse else -1)
-            value = step(index(row), carried, lambda before=before: index(before), tirx.EQ(expr(k), const(0)))
-            carried.set(value)
-            target.store(value, linear(index(row), sizes))
-    return out
-
-
-def _cumsum(kernel, node):
-    (x,), attrs = node.args, node.attrs
-    kernel.open(x)
-    zero = const(0.0, node.type.dtype) if node.type.dtype[0] == "f" else const(0, node.type.dtype)
-
-    def step(index, carried, before, first):
-        so_far = kernel.code.let(tirx.Select(first, zero, carried.peek()))
-        value = kernel.at(x, index)
-        return kernel.code.let(tirx.Select(first, value, sum_of(kernel, node.type.dtype, so_far, value)))
-
-    return _scan(kernel, node, attrs["axis"], attrs["reverse"], kernel.dims(x), step)
-
-
-def _recurrence(kernel, node):
-    a, b = node.args
-    code, dtype, reverse = kernel.code, node.type.dtype, node.attrs["reverse"]
-    kernel.open(a, b)
-
-    def step(index, carried, before, first):
-        here, out = kernel.at(b, index), Cell(code, dtype)
-        out.set(here)
-        with code.when(tirx.Not(first)):
-            factor = kernel.at(a, index if reverse else before())
-            gained = element_of(code, "mul", {}, [dtype] * 2, [factor, carried.get()])
-            out.set(sum_of(kernel, dtype, gained, here))
-        return out.get()
-
-    return _scan(kernel, node, 0, reverse, kernel.merged([a, b]), step)
-
-
-def _argsort(kernel, node):
-    """Row by row, by merging runs that double in length, to and fro between the result and a second array."""
-    (x,), code, dtype = node.args, kernel.code, node.args[0].type.dtype
-    sizes = kernel.dims(x)
-    kernel.open(x)
-    out, other = (kernel.ctx.new_array(node.type, sizes) for _ in range(2))
-    places, n = (kernel.access(out), kernel.access(other)), expr(sizes[-1])
-    with kernel.space(sizes[:-1]) as row:
-        first = code.let(times_expr(linear(row, sizes[:-1]), n))
-
-        def element(position):
-            return kernel.at(x, [*row, position])
-
-        def before(i, j):
-            """Does element j belong before element i, which stands left of it?"""
-            with code.fresh():
-                a, b = element(i), element(j)
-            if dtype == "bool":
-                return tirx.And(a, tirx.Not(b))
-            less = tirx.LT(b, a)
-            return tirx.Or(less, tirx.And(is_nan(a), tirx.Not(is_nan(b)))) if dtype[0] == "f" else less
-
-        with code.counted(sizes[-1]) as k:
-            places[0].store(expr(k), code.let(tirx.Add(first, expr(k))))
-        width, swapped = Cell(code, "i64", const(1)), Cell(code, "bool", const(False, "bool"))
-
-        def merge(source, target):
-            start = Cell(code, "i64", const(0))
-            with code.loop(tirx.LT(start.peek(), n)):
-                low, w = start.get(), width.get()
-                middle = code.let(tirx.Min(tirx.Add(low, w), n))
-                high = code.let(tirx.Min(tirx.Add(middle, w), n))
-                left, right, to = Cell(code, "i64", low), Cell(code, "i64", middle), Cell(code, "i64", low)
-                with code.loop(tirx.LT(to.peek(), high)):
-                    i, j, k = left.get(), right.get(), to.get()
-                    from_right = Cell(code, "bool", tirx.GE(i, middle))
-                    with code.when(tirx.And(tirx.LT(i, middle), tirx.LT(j, high))):
-                        a = source.load(code.let(tirx.Add(first, i)))
-                        b = source.load(code.let(tirx.Add(first, j)))
-                        from_right.set(before(a, b))
-                    at = code.let(tirx.Add(first, k))
-
-                    def take(cell, position, at=at):
-                        target.store(source.load(code.let(tirx.Add(first, position))), at)
-                        cell.set(tirx.Add(position, const(1)))
-
-                    code.choose(from_right.get(), lambda j=j: take(right, j), lambda i=i: take(left, i))
-                    to.set(tirx.Add(k, const(1)))
-                start.set(high)
-
-        with code.loop(tirx.LT(width.peek(), n)):
-            code.choose(swapped.get(), lambda: merge(*places[::-1]), lambda: merge(*places))
-            swapped.set(tirx.Not(swapped.peek()))
-            width.set(tirx.Mul(width.peek(), const(2)))
-        with code.when(swapped.get()), code.counted(sizes[-1]) as k:
-            at = code.let(tirx.Add(first, expr(k)))
-            places[0].store(places[1].load(at), at)
-    kernel.ctx.heap.reset(other.register)
-    return out
-
-
-def times_expr(a, b):
-    return tirx.Mul(expr(a), expr(b))
-
-
-# ---- products --------------------------------------------------------------------------------------------------------
-def _matmul(kernel, node):
-    a, b = node.args
-    ta, tb, dtype, code = node.attrs["ta"], node.attrs["tb"], node.type.dtype, kernel.code
-    a_dims, b_dims = kernel.dims(a), kernel.dims(b)
-    inner = a_dims[-2 if ta else -1]
-    inner = inner if isinstance(inner, int) else b_dims[-1 if tb else -2]
-    sizes = kernel.dims(node, computed=True)
-    kernel.open(a, b)
-    out = kernel.ctx.new_array(node.type, sizes)
-    target = kernel.access(out)
-    zero = const(0.0, dtype) if dtype[0] == "f" else const(0, dtype)
-    if dtype == "bool":
-        zero = const(False, "bool")
-    times_, plus_ = ("bit_and", "bit_or") if dtype == "bool" else ("mul", "add")
-
-    def term(batch, i, k, j):
-        left = kernel.at(a, [*batch, *((k, i) if ta else (i, k))])
-        right = kernel.at(b, [*batch, *((j, k) if tb else (k, j))])
-        return element_of(code, times_, {}, [dtype] * 2, [left, right])
-
-    def sum_(x, y):
-        return element_of(code, plus_, {}, [dtype] * 2, [x, y])
-
-    if kernel.ctx.device or tb:
-        with kernel.space(sizes) as index:
-            *batch, i, j = index
-            total = Cell(code, dtype, zero)
-            with code.counted(inner) as k:
-                total.set(sum_(total.get(), term(batch, i, k, j)))
-            target.store(total.get(), linear(index, sizes))
-        return out
-    with kernel.space(sizes[:-1]) as index:
-        *batch, i = index
-        with code.counted(sizes[-1]) as j:
-            target.store(zero, linear([*index, j], sizes))
-        with code.counted(inner) as k, code.counted(sizes[-1]) as j:
-            at = linear([*index, j], sizes)
-            at = at if isinstance(at, int) else code.let(at)
-            target.store(sum_(target.load(at), term(batch, i, k, j)), at)
-    return out
 
 
 RULES = {
     **{f"reduce_{k}": _reduction(k) for k in ("sum", "prod", "max", "min", "any", "all")},
     "argmax": _arg_extremum(tirx.GT),
     "argmin": _arg_extremum(tirx.LT),
-    "argsort": _argsort,
-    "cumsum": _cumsum,
-    "recurrence": _recurrence,
-    "matmul": _matmul,
+    "argsort": argsort,
+    "cumsum": cumsum,
+    "recurrence": recurrence,
+    "matmul": matmul,
 }

@@ -1,12 +1,13 @@
 """Array primitives as loop nests: `lower(ctx, node, plan)` is the value of an array node, a new array or a scalar.
 
-Here are those that make, move, read and write elements; `folds.py` has the others.
+Here are those that make, move, read and write elements; `folds.py` has the others, `scatters.py` writes at positions
+that are computed.
 """
 
 from __future__ import annotations
 
 from ...ir import Apply, Array, Constant, shape_of
-from . import folds
+from . import folds, scatters
 from .code import expr, linear, plus, times
 from .layout import ArrayValue
 from .nests import Kernel, sum_of
@@ -112,28 +113,6 @@ def _write_slice(add):
     return rule
 
 
-def _scatter(add):
-    """Position by position, in order: positions may repeat.  The axes that are not indexed are independent."""
-
-    def rule(kernel, node):
-        _, v, *idx = node.args
-        ctx, dtype, rank = kernel.ctx, node.type.dtype, idx[0].type.rank
-        sizes = kernel.dims(v)
-        outer = kernel.merged(idx)
-        outer = [m if isinstance(m, int) else n for m, n in zip(outer, sizes[:rank], strict=True)]
-        kernel.open(v, *idx)
-        array = ctx.take(node)
-        target = kernel.access(array)
-        with kernel.space(sizes[rank:]) as inner, kernel._loops(outer) as position:
-            place = [kernel.at(i, position) for i in idx]
-            at = kernel.code.let(expr(linear([*place, *inner], array.dims)))
-            value = kernel.at(v, [*position, *inner])
-            target.store(sum_of(kernel, dtype, target.load(at), value) if add else value, at)
-        return array
-
-    return rule
-
-
 RULES = {
     **dict.fromkeys(("broadcast", "iota", "transpose", "slice", "gather"), materialise),
     "reshape": _reshape,
@@ -144,7 +123,7 @@ RULES = {
     "add_elem": _write_elem(add=True),
     "slice_set": _write_slice(add=False),
     "slice_add": _write_slice(add=True),
-    "scatter_set": _scatter(add=False),
-    "scatter_add": _scatter(add=True),
+    "scatter_set": scatters.rule(add=False),
+    "scatter_add": scatters.rule(add=True),
     **folds.RULES,
 }

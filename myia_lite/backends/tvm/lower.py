@@ -42,8 +42,14 @@ class Shared:
         self.constants: list = []  # ("shape", sizes) or ("array", NumPy array), by index
         self._index: dict = {}
         self.errors: list = []
+        self.functions: dict = {}
         self.launches = self.reads = 0
         self.symbols = {g: f"myia_{k}" for k, g in enumerate(graphs)}
+
+    def define(self, name: str, make) -> None:
+        """A function that the program calls besides its own: `make()` gives it, and what it calls."""
+        if name not in self.functions:
+            self.functions |= {f.attrs["global_symbol"]: f for f in make()}
 
     def shape(self, sizes: tuple) -> int:
         return self._constant(("shape", sizes), ("shape", sizes))

@@ -16,6 +16,7 @@ from ...ir import Apply, Array, Constant, Node
 from ..llvm.fusion import unit_reshape
 from .code import Memory, const, expr, linear, plus, product, quotient, remainder, sequence, times
 from .elements import element_of
+from .rounding import rounded
 from .layout import ArrayValue
 
 THREADS = 256  # of a block
@@ -138,17 +139,11 @@ class Kernel:
             return self.reshaped(node, index)
         if name == "matmul":  # of a column and a row
             a, b = args
-            (i, j), zero = index, 0
-            return element_of(
-                self.code,
-                "mul",
-                {},
-                [a.type.dtype] * 2,
-                [
-                    self.at(a, [zero, i] if attrs["ta"] else [i, zero]),
-                    self.at(b, [j, zero] if attrs["tb"] else [zero, j]),
-                ],
-            )
+            i, j = index
+            factors = self.at(a, [0, i] if attrs["ta"] else [i, 0]), self.at(b, [j, 0] if attrs["tb"] else [0, j])
+            if node.type.dtype == "f32":
+                factors = [rounded(self.code, x, self.ctx.shared.options.products) for x in factors]
+            return element_of(self.code, "mul", {}, [node.type.dtype] * 2, factors)
         raise AssertionError(f"{name} is not computed by elements")
 
     def reshaped(self, node, index):

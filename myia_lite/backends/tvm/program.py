@@ -328,7 +328,15 @@ def _from_word(word: int, dtype: str):
 
 _STARTING = threading.Lock()
 _forks = [0]  # how often this process was forked from another
-os.register_at_fork(after_in_child=lambda: _forks.__setitem__(0, _forks[0] + 1))
+
+
+def _forked() -> None:
+    """A child has none of its parent's threads, and TVM would wait for those of its pool: it works alone."""
+    _forks[0] += 1
+    os.environ["TVM_NUM_THREADS"] = "1"
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 __all__ = ["COPIES", "Program"]
