@@ -39,6 +39,19 @@ class At:
     def compile(self, graph: Graph, **options):
         return compile(graph, self.target, **options)
 
+    def products(self, graph: Graph) -> dict:
+        """The products of matrices in a program whose tiles can be chosen, with those they have (`tuning.py`)."""
+        required()
+        from .build import build
+        from .program import LOCK
+        from .options import parse, target_of
+        from .tuning import wanted
+
+        options = parse(self.target)
+        with LOCK, wanted() as found:
+            build(graph, target_of(options.target), options=options)
+        return found
+
 
 @lru_cache
 def at(target: str) -> At:
