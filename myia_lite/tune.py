@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("function", metavar="FILE.py:function", help="or module:function")
     given = p.add_mutually_exclusive_group(required=True)
-    given.add_argument("--args", metavar="VALUES", help="arguments, as Python (np, math and the module's names are there)")
+    given.add_argument(
+        "--args", metavar="VALUES", help="arguments, as Python (np, math and the module's names are there)"
+    )
     given.add_argument("--types", metavar="TYPES", help='types of the arguments, as "f32[784,512], float, int"')
     p.add_argument("--grad", nargs="?", const="0", metavar="ARGNUM", help="its gradient, by an index or a name")
     p.add_argument("--target", default="llvm", help='"llvm" (the default), "cuda", or a target of TVM\'s, as JSON')

@@ -43,8 +43,8 @@ class At:
         """The products of matrices in a program whose tiles can be chosen, with those they have (`tuning.py`)."""
         required()
         from .build import build
-        from .program import LOCK
         from .options import parse, target_of
+        from .program import LOCK
         from .tuning import wanted
 
         options = parse(self.target)

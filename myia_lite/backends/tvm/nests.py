@@ -16,8 +16,8 @@ from ...ir import Apply, Array, Constant, Node
 from ..llvm.fusion import unit_reshape
 from .code import Memory, const, expr, linear, plus, product, quotient, remainder, sequence, times
 from .elements import element_of
-from .rounding import rounded
 from .layout import ArrayValue
+from .rounding import rounded
 
 THREADS = 256  # of a block
 

@@ -26,8 +26,9 @@ HOST = {"kind": "llvm", "opt-level": 2}  # LLVM's third level takes two to three
 
 @dataclass(frozen=True)
 class Options:
-    """`cuda_graphs`: calls may be recorded.  `products`: the dtype to which the factors of float32 products of matrices are rounded; sums are in float32.
-    `deterministic`: no sum whose order is not the same on each run.  `tuning`: a database of tuned kernels."""
+    """`cuda_graphs`: calls may be recorded.  `products`: the dtype to which the factors of float32 products of matrices
+    are rounded; their sums are in float32.  `deterministic`: no sum whose order is not the same on each run.
+    `tuning`: a database of tuned kernels."""
 
     target: str = "llvm"
     cuda_graphs: bool = True
@@ -81,4 +82,3 @@ def target_of(target: str, portable: bool = False) -> tvm.target.Target:
             host=HOST,
         )
     return tvm.target.Target(json.loads(target) if target.startswith("{") else target)
-

@@ -13,8 +13,8 @@ from ..llvm.fusion import swaps_last_two
 from . import gemm, tiled, tuning
 from .code import Cell, const, expr, linear, plus, product, times
 from .elements import element_of
-from .rounding import rounded
 from .layout import ArrayValue
+from .rounding import rounded
 
 SMALL = 1 << 13  # multiplications up to which a nest is as fast, and compiled in no time
 
