@@ -14,7 +14,7 @@ import numpy as np
 from .api import MyiaFunction, grad, myia
 from .backends import PRODUCTS, with_target
 from .cli import example, load, split_types
-from .ir import MyiaError
+from .ir import MyiaError, MyiaTypeError
 
 EXAMPLES = """\
 examples:
@@ -60,6 +60,18 @@ def folder(given: Path | None) -> Path:
     return user_data_path("myia_lite", appauthor=False) / "tuning"
 
 
+def expect_device(target: str) -> None:
+    """Raises where there is nothing to measure on."""
+    from .backends.tvm import required
+
+    required()
+    from .backends.tvm.options import EMULATED, target_of
+    from .backends.tvm.program import device_of
+
+    if target == EMULATED or not device_of(target_of(target)).exist:
+        raise MyiaTypeError(f"there is no device for the target {target!r}", remedy="target 'llvm' is the CPU")
+
+
 def workloads(options: argparse.Namespace, backend: str) -> dict:
     """The products of the function, each with its usual tiles."""
     from .backends import get_backend
@@ -81,6 +93,7 @@ def tune(options: argparse.Namespace) -> int:
     """Measure, and print a line for each product; the number of them."""
     backend = with_target("tvm", options.target, options.products)
     target = backend.partition(":")[2]
+    expect_device(options.target)
     found = workloads(options, backend)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -108,6 +121,7 @@ def tune(options: argparse.Namespace) -> int:
                 f"{w}: {measured[best] * 1e6:.0f} us with {tuning.fields_of(best)}, {gain:.2f} times as fast as usual",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
     console.print(f"MYIA_TUNE_DB={database.path.parent}", highlight=False, markup=False, soft_wrap=True)
     return len(found)
