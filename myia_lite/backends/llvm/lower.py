@@ -7,7 +7,7 @@ from collections import Counter
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
-from . import arrays, blocks, filled, foreign, libm, polls, scalars, sums
+from . import arrays, blocks, chunks, filled, foreign, libm, polls, scalars, sums
 from .context import Context
 from .cost import Work
 from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
@@ -107,6 +107,8 @@ class Lowering(Context):
         self.plan = None
         self.skipped: set[Node] = set()  # what has been computed ahead; see `blocks.py`
         self.places = self._places(results)
+        self.long = sum(len(h.nodes) for h in graph.nested()) >= chunks.NODES
+        self.bodies: list[chunks.Marks] = []  # where a long function may be cut; inner bodies come first
 
     def _places(self, results) -> dict[Node, int]:
         """The nodes that may make their array where the caller wants a result.
@@ -254,6 +256,8 @@ class Lowering(Context):
             b.ret(ll.Constant(self.fn.function_type.return_type, ll.Undefined))
         b.position_at_end(self.entry)
         b.branch(start)
+        if self.long:
+            chunks.split(self.fn, self.bodies, self.error)
 
     def _return(self, values) -> None:
         if not values:
@@ -320,15 +324,23 @@ class Lowering(Context):
     def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
         """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is
         released."""
+        marks = chunks.Marks(self)
+        self._nodes(g, owned, leave, marks)
+        self.bodies.append(marks)
+
+    def _nodes(self, g: Graph, owned: set[Cell], leave: Exit, marks: chunks.Marks) -> None:
         last, plan, end = self.ownership.last[g], self.plans[g], tail(g)
         unused = [c for c in owned if c not in last]
         self.drop(unused)
         owned = owned.difference(unused)
+        dying: dict[int, set[Cell]] = {}  # by the number of the node that uses them last
+        for c in owned:
+            dying.setdefault(last[c], set()).add(c)
         for i, node in enumerate(g.nodes):
             self.plan = plan
             if node in plan.inlined or node in self.skipped or node.op.name in ("get", "tuple"):
                 continue
-            self.dying = {c for c in owned if last[c] == i}
+            self.dying = dying.get(i, set())
             owned -= self.dying
             self.reads = self.ownership.reads(g, node)
             if node is end:
@@ -346,7 +358,11 @@ class Lowering(Context):
             self.define(node, value)
             fresh = self.ownership.counted(node)
             self.drop(c for c in fresh if c not in last)
-            owned |= {c for c in fresh if c in last}
+            for c in fresh:
+                if c in last:
+                    owned.add(c)
+                    dying.setdefault(last[c], set()).add(c)
+            marks.node()
         self.dying, self.reads = owned, Counter(self.ownership.counted(g.result))
         value = self._arguments([g.result])[0]
         leave.leave(value)

@@ -11,13 +11,14 @@ import re
 from contextlib import contextmanager
 
 import llvmlite.ir as ll
-from llvmlite.ir.instructions import GEPInstr, Instruction, PhiInstr
+from llvmlite.ir.instructions import Instruction
 
 from . import vectors
 from .expressions import Expr, Gather, Kernel, Load, Operation, Splat
 from .fusion import CHEAP
 from .layout import I8, I64, PTR, i64, load_parts, store_parts, struct
 from .module import Symbol
+from .operands import operands, substitute
 from .sizes import as_value, times
 
 # The unit of work is about a quarter of a nanosecond.
@@ -172,15 +173,11 @@ def _instructions(fn: ll.Function):
         yield from block.instructions
 
 
-def _operands(instruction):
-    return [v for v, _ in instruction.incomings] if isinstance(instruction, PhiInstr) else instruction.operands
-
-
 def _captured(fn: ll.Function) -> list:
     """The values of another function that are used in this one."""
     found = {}
     for instruction in _instructions(fn):
-        for v in _operands(instruction):
+        for v in operands(instruction):
             where = v.parent.parent if isinstance(v, Instruction) else v.parent if isinstance(v, ll.Argument) else fn
             if where is not fn:
                 found[v] = None
@@ -188,10 +185,9 @@ def _captured(fn: ll.Function) -> list:
 
 
 def _replace(fn: ll.Function, new: dict) -> None:
+    def local(v):
+        return new.get(v, v) if isinstance(v, (Instruction, ll.Argument)) else v
+
     for instruction in _instructions(fn):
-        if any(v in new for v in _operands(instruction) if isinstance(v, (Instruction, ll.Argument))):
-            for v in set(_operands(instruction)):
-                if isinstance(v, (Instruction, ll.Argument)) and v in new:
-                    instruction.replace_usage(v, new[v])
-            if isinstance(instruction, GEPInstr):  # which keeps its operands twice
-                instruction.pointer, *instruction.indices = instruction.operands
+        if any(v in new for v in operands(instruction) if isinstance(v, (Instruction, ll.Argument))):
+            substitute(instruction, local)
