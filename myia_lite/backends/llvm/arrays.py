@@ -11,7 +11,8 @@ from . import blas, sorting, tiles
 from .expressions import FIRST, Affine, Gather, Kernel, Load, Point, element_pointer
 from .fusion import Plan, plan
 from .layout import ArrayValue, element, i64
-from .loopnest import Fold, Target, assign, counted, nest, plus_element, reduce
+from .loopnest import Fold, Target, assign, counted, nest, plus_element, reduce, reduced
+from .nests import once
 from .scalars import from_memory, to_memory
 from .sizes import as_value, known, plus, times
 from .zeros import accumulate
@@ -37,7 +38,11 @@ def materialise(ctx, node, plan):
     if out is None:
         out = new_result(kernel, node, kernel.sizes)
     target = Target(kernel, out, kernel.index())
-    kernel.exactly(expression, lambda: accumulate(kernel, target, expression))
+
+    def emit():
+        kernel.exactly(expression, lambda: accumulate(kernel, target, expression))
+
+    once(kernel, ("fill",), target, expression, emit)
     return out
 
 
@@ -227,7 +232,7 @@ def _reduction(name):
         out = new_result(kernel, node, sizes)
         identity = kernel.index()
         target = Target(kernel, out, tuple(identity[k] for k in kept), sizes)
-        kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, target))
+        reduced(kernel, fold, expression, axes, target)
         return out
 
     return rule

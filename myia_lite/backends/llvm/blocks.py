@@ -76,7 +76,10 @@ class Ahead:
         self.inside = {x for h in self.graph.nested() for x in (*h.params, *h.nodes)}
         guards = [n for n in self.body.nodes if n.op.name == "guard"]
         self.guarded = any(n.attrs["exception"] == "IndexError" for n in guards)
+        self.here = {*self.graph.nodes, *self.body.nodes}
         self._free: dict[Node, bool] = {}
+        for n in (*self.graph.nodes, *self.body.nodes):  # operands first, however long their chains are
+            self.free(n)
         self.taken: dict[Apply, None] = {}  # in order
         for n in self.body.nodes:
             after = any(a in self.taken for a in n.args)
@@ -87,6 +90,11 @@ class Ahead:
         used |= {a for h in nested for n in h.nodes for a in n.args} | {h.result for h in self.body.nested()}
         self.handed = [n for n in self.taken if n in used]
         self.skipped = {*self.taken, *self.guards}
+        need = {*self.handed, *(n.args[0] for n in self.guards)}
+        for n in reversed((*self.graph.nodes, *self.body.nodes)):
+            if n in need:
+                need.update(n.args)
+        self.needed = [n for n in (*self.graph.nodes, *self.body.nodes) if n in need and self.free(n)]  # operands first
 
     def free(self, n: Node) -> bool:
         """Can it be computed from the number of the trip alone?"""
@@ -97,7 +105,7 @@ class Ahead:
     def _follows(self, n: Node) -> bool:
         if n is self.graph.params[self.drive.index]:
             return True
-        if not isinstance(n, Apply) or n not in self.body.nodes and n not in self.graph.nodes:
+        if n not in self.here:
             return False
         name = n.op.name
         if name == "get":
@@ -196,6 +204,8 @@ def run_blocks(ctx, node: Apply, plan: Ahead, values: list, long: bool) -> list:
     block = Block(ctx, plan, Kernel(ctx, ctx.plan), flag)
     with counted(b, n) as i:
         block.start(i)
+        for x in plan.needed:
+            block.value(x)
         for h, buffer in zip(plan.handed, buffers, strict=True):
             value = to_memory(b, block.value(h), h.type.dtype)
             b.store(value, _place(b, buffer, i, h))

@@ -1,19 +1,22 @@
 """Very long functions in chunks.
 
-LLVM's register allocation, the colouring of its stack slots and some of its optimisations take time in proportion to the
-square of a function.  So a function of many thousand instructions gives chunks of about a thousand away to functions of
-their own, which LLVM does not see together.  A value that one of them makes and another one uses goes through a frame, an
-array of slots on the stack of the function that is left.
+LLVM's register allocation, the colouring of its stack slots and some of its optimisations take time in proportion to
+the square of a function.  So a function of many thousand instructions gives chunks of about a thousand away to
+functions of their own, which LLVM does not see together.  A value that one of them makes and another one uses goes
+through a frame, an array of slots on the stack of the function that is left.
 
 Where code may be cut is known where it is emitted: between two nodes of a body all control goes one way.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import llvmlite.ir as ll
 from llvmlite.ir.instructions import (
     AllocaInstr,
     Branch,
+    CallInstr,
     ConditionalBranch,
     GEPInstr,
     Instruction,
@@ -27,8 +30,9 @@ from .layout import I1, I8, PTR, i64
 from .operands import operands, substitute
 
 NODES = 250  # of a graph whose function may be long
-LONG = 4000  # instructions of a function that is left as it is
-CHUNK = 1200  # instructions of a chunk, at least
+LONG = 3000  # instructions of a function that is left as it is
+CHUNK = 800  # instructions of a chunk, at least
+CALLS = 0.2  # the share of calls in code that is not worth optimising: its time goes where they lead
 STEP = 24  # nodes and blocks between two places where a body may be cut
 
 
@@ -41,14 +45,18 @@ class Marks:
 
     def node(self) -> None:
         """One more node has been emitted, and control stands behind it."""
-        ctx = self.ctx
         self.nodes += 1
-        if ctx.long and self.nodes + len(ctx.fn.blocks) - self.at >= STEP:
+        if self.nodes + len(self.ctx.fn.blocks) - self.at >= STEP:
+            self.here()
+
+    def here(self) -> None:
+        ctx = self.ctx
+        if ctx.long:
             block = ctx.block("part")
             ctx.b.branch(block)
             ctx.b.position_at_end(block)
             self.blocks.append(block)
-            self.at, self.nodes = len(ctx.fn.blocks), 0
+        self.at, self.nodes = len(ctx.fn.blocks), 0
 
 
 def split(fn: ll.Function, bodies: list[Marks], error: ll.Block) -> None:
@@ -61,8 +69,8 @@ def split(fn: ll.Function, bodies: list[Marks], error: ll.Block) -> None:
 
 
 class _Chunk:
-    """The blocks from number `start` to before number `end`, but for those of chunks in it; `outer`: the chunk that it is
-    in."""
+    """The blocks from number `start` to before number `end`, but for those of chunks in it; `outer`: the chunk around
+    it."""
 
     def __init__(self, start: int, end: int):
         self.start, self.end, self.outer = start, end, None
@@ -87,7 +95,7 @@ class _Plan:
 
     def _cut(self, places: list[int]) -> None:
         start, size = None, 0
-        for here, end in zip(places, places[1:], strict=False):
+        for here, end in pairwise(places):
             if not self._apart(here, end):
                 start = None
                 continue
@@ -129,7 +137,7 @@ def _destinations(terminator) -> list[ll.Block]:
 
 
 class _Home:
-    """A function in the making: its blocks, the frame, and where it returns; `piece` is None in the one that is left."""
+    """A function in the making: its blocks, the frame, and where it returns.  `piece`: None in the one that is left."""
 
     def __init__(self, piece: ll.Function | None, context, frame):
         self.piece, self.context, self.frame = piece, context, frame
@@ -181,8 +189,13 @@ class _Split:
         self.frame.parent = self.old[0]
         self.frame.align = 8
         for chunk, home in self.homes.items():
+            if chunk is not None and _calls_only(home.blocks):
+                home.piece.attributes.add("optnone")
             target = self.fn if chunk is None else home.piece
-            target.blocks = [*home.blocks, *(b for b in (home.done, home.failed) if chunk is not None and b is not None)]
+            target.blocks = [
+                *home.blocks,
+                *(b for b in (home.done, home.failed) if chunk is not None and b is not None),
+            ]
             for b in target.blocks:
                 b.parent = target
 
@@ -337,6 +350,15 @@ class _Split:
 
     def _store(self, home: _Home, v, at: int):
         return self._new(lambda b: b.store(v, self._slot(b, home, at), align=8))
+
+
+def _calls_only(blocks: list[ll.Block]) -> bool:
+    """Is this code in which no way leads back, and that does little else than to call?"""
+    number = {b: k for k, b in enumerate(blocks)}
+    if any(number.get(d, k + 1) <= k for k, b in enumerate(blocks) for d in _destinations(b.terminator)):
+        return False
+    calls = sum(isinstance(x, CallInstr) for b in blocks for x in b.instructions)
+    return calls > CALLS * sum(len(b.instructions) for b in blocks)
 
 
 def _bytes(t: ll.Type) -> int:

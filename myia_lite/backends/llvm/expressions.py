@@ -183,6 +183,7 @@ class Kernel:
         self.written = None  # the data of an operand whose memory the result takes over
         self.scoped = None  # what `scope` has declared
         self.alone = False  # is no thread to help?
+        self.apart = False  # is the nest in a function of its own?
         self.flag = None  # memory for a bool: has a function met an argument beyond its fast range?
 
     def array(self, node: Node) -> ArrayValue:
@@ -193,7 +194,7 @@ class Kernel:
         """Metadata: memory that no operand shares, since the kernel has made it or holds it alone."""
         if self.scoped is None:
             m = self.b.module
-            count = sum(1 for md in m.metadata) + 1
+            count = len(m.metadata) + 1
             domain = m.add_metadata([f"kernel {count}"])
             self.scoped = m.add_metadata([m.add_metadata([f"output {count}", domain])])
             declare = m.globals.get("llvm.experimental.noalias.scope.decl") or ir.Function(

@@ -26,6 +26,7 @@ NULL = ll.Constant(PTR, None)
 
 # A heap object starts with a header; see `runtime.py`.
 HEADER_RC, HEADER_CHILDREN, HEADER_LENGTH, HEADER_CAPACITY = 0, 16, 40, 48
+WIDE = 128  # parts that are loaded or stored in a row
 BOX_DATA, DATA = 24, 64  # where the payload starts: of a record, which is never large; of an array or a stack
 
 
@@ -233,27 +234,36 @@ def struct(types) -> ll.Type:
     return ll.LiteralStructType([memory(p) for p in types])
 
 
+def _places(types) -> tuple[list[int], int]:
+    """Where the parts lie in that struct, and the bytes of all, as an element of an array of them."""
+    sizes, at, where = [{I1: 1, I32: 4, F32: 4}.get(p, 8) for p in types], 0, []
+    for s in sizes:
+        at = (at + s - 1) // s * s
+        where.append(at)
+        at += s
+    largest = max(sizes, default=1)
+    return where, (at + largest - 1) // largest * largest
+
+
 def sizeof(types) -> int:
     """The bytes of that struct, as an element of an array of them."""
-    sizes, at = [{I1: 1, I32: 4, F32: 4}.get(p, 8) for p in types], 0
-    for s in sizes:
-        at = (at + s - 1) // s * s + s
-    largest = max(sizes, default=1)
-    return (at + largest - 1) // largest * largest
+    return _places(types)[1]
 
 
-def load_parts(b: ll.IRBuilder, pointer, types) -> list:
-    """The parts in the struct at `pointer`."""
+def load_parts(b: ll.IRBuilder, pointer, types, pause=lambda: None) -> list:
+    """The parts in the struct at `pointer`; of a wide one, with a `pause` now and again, where the code may be cut."""
     out = []
-    for k, p in enumerate(types):
-        v = b.load(
-            b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)), typ=memory(p)
-        )
+    for k, (p, at) in enumerate(zip(types, _places(types)[0], strict=True), 1):
+        v = b.load(b.gep(pointer, [i64(at)], inbounds=True, source_etype=I8), typ=memory(p))
         out.append(b.trunc(v, I1) if p == I1 else v)
+        if k % WIDE == 0:
+            pause()
     return out
 
 
-def store_parts(b: ll.IRBuilder, values, pointer, types) -> None:
-    for k, (v, p) in enumerate(zip(values, types, strict=True)):
+def store_parts(b: ll.IRBuilder, values, pointer, types, pause=lambda: None) -> None:
+    for k, (v, p, at) in enumerate(zip(values, types, _places(types)[0], strict=True), 1):
         v = b.zext(v, I8) if p == I1 else v
-        b.store(v, b.gep(pointer, [ll.Constant(I32, 0), ll.Constant(I32, k)], source_etype=struct(types)))
+        b.store(v, b.gep(pointer, [i64(at)], inbounds=True, source_etype=I8))
+        if k % WIDE == 0:
+            pause()

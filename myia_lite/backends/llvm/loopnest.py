@@ -10,7 +10,8 @@ from llvmlite import ir
 from ...ir import Array
 from .expressions import Expr, Kernel, Load, Point, element_pointer
 from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
-from .regions import PIECE, divisible, outlined, region, shared_axis, work
+from .nests import once, outlined
+from .regions import PIECE, divisible, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory
 from .sizes import as_value, row_major, times
 
@@ -83,7 +84,7 @@ def cores(kernel: Kernel, groups, expression: Expr, among=None):
     cores.  Yields the part for `nest`."""
     among = groups if among is None else among
     shared = shared_axis(kernel, groups, expression, among)
-    if shared is None and kernel.ctx.module.large and among:
+    if shared is None and kernel.ctx.module.large and not kernel.apart and among:
         with outlined(kernel):
             kernel.scope  # noqa: B018
             yield None
@@ -217,6 +218,18 @@ def reduce(kernel: Kernel, fold: Fold, expression: Expr, reduced: set[int], targ
                 value = fold.combine(b, target.load(at), value)
             target.store(at, value)
     return None
+
+
+def reduced(kernel: Kernel, fold: Fold, expression: Expr, axes: set[int], target: Target) -> None:
+    """`reduce` to an array."""
+
+    def emit():
+        kernel.exactly(expression, lambda: reduce(kernel, fold, expression, axes, target))
+
+    if all(k in axes or size == 1 for k, size in enumerate(kernel.sizes)):  # which may allocate, and so fail
+        emit()
+    else:
+        once(kernel, ("fold", fold.name, fold.dtype, frozenset(axes)), target, expression, emit)
 
 
 def _fold_inner(kernel, fold, expression, groups, indexes):

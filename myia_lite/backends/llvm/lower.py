@@ -108,6 +108,7 @@ class Lowering(Context):
         self.skipped: set[Node] = set()  # what has been computed ahead; see `blocks.py`
         self.places = self._places(results)
         self.long = sum(len(h.nodes) for h in graph.nested()) >= chunks.NODES
+        self.marks: chunks.Marks | None = None  # of the body that is being lowered
         self.bodies: list[chunks.Marks] = []  # where a long function may be cut; inner bodies come first
 
     def _places(self, results) -> dict[Node, int]:
@@ -324,11 +325,17 @@ class Lowering(Context):
     def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
         """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is
         released."""
-        marks = chunks.Marks(self)
-        self._nodes(g, owned, leave, marks)
-        self.bodies.append(marks)
+        outer, self.marks = self.marks, chunks.Marks(self)
+        self._nodes(g, owned, leave)
+        self.bodies.append(self.marks)
+        self.marks = outer
 
-    def _nodes(self, g: Graph, owned: set[Cell], leave: Exit, marks: chunks.Marks) -> None:
+    def pause(self) -> None:
+        """Amid the code of a node, where control goes one way: here a long function may be cut."""
+        if self.marks is not None:
+            self.marks.here()
+
+    def _nodes(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
         last, plan, end = self.ownership.last[g], self.plans[g], tail(g)
         unused = [c for c in owned if c not in last]
         self.drop(unused)
@@ -362,7 +369,7 @@ class Lowering(Context):
                 if c in last:
                     owned.add(c)
                     dying.setdefault(last[c], set()).add(c)
-            marks.node()
+            self.marks.node()
         self.dying, self.reads = owned, Counter(self.ownership.counted(g.result))
         value = self._arguments([g.result])[0]
         leave.leave(value)

@@ -54,6 +54,7 @@ class ModuleBuilder:
         self.errors: list[tuple] = []  # (attributes, dtypes of the values, span) by error id - FIRST_ERROR
         self.functions: dict[Graph, list[ll.Function]] = {}  # its copies, the one that others call in front
         self.helpers: dict = {}
+        self.nests: dict = {}  # form -> (function, which of the form's values it takes); see `nests.py`
 
     def external(self, name: str, fn_type: ll.FunctionType, address: int | None = None) -> ll.Function:
         fn = self.module.globals.get(name)
@@ -123,6 +124,8 @@ class ModuleBuilder:
     def _last(self, name: str, runtime: str):
         """Give up a reference; the last one is for `runtime(first argument, object)`."""
         fn, b = self.internal(name, VOID, [PTR, PTR])
+        if self.large:  # there are calls by the thousand
+            fn.attributes.add("noinline")
         ctx, obj = fn.args
         with b.if_then(b.icmp_unsigned(">", b.ptrtoint(obj, I64), i64(OBJECTS))):
             rc = b.load(obj, typ=I64)

@@ -1,13 +1,12 @@
-"""Loops that several threads share, and loops of large programs: their code becomes a function of its own.
+"""Loops that several threads share: their code becomes a function of its own.
 
-What the piece uses of the function around it goes through a record on the stack, which `region` finds once the piece
-is emitted: whoever emits it need not know.  Whether a loop is long enough is decided here where all sizes are known,
+What the piece uses of the function around it is found once the piece is emitted: whoever emits it need not know.  It
+goes through a record on the stack.  Whether a loop is long enough is decided here where all sizes are known,
 else at run time (`cores.rt_parallel`, which also runs what is too short).
 """
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 
 import llvmlite.ir as ll
@@ -23,7 +22,6 @@ from .sizes import as_value, times
 
 # The unit of work is about a quarter of a nanosecond.
 PIECE = 100_000  # work that one thread takes at a time
-COMMON = 32  # values in a record that goes where the others went
 MANY, LINE = 16, 64  # items worth sharing out; elements that no two threads should write to side by side
 MEMORY, ROUNDED, SCALAR = 2, 6, 40  # an element read or written; a function in vector code; one of the C library
 
@@ -86,7 +84,7 @@ def shared_axis(kernel: Kernel, groups, expression: Expr, among):
 @contextmanager
 def region(kernel: Kernel, count, size):
     """Around code for the items from `first` to `last`, which it yields, of `count`; in pieces of `size`."""
-    with _apart(kernel, I64, I64) as piece:
+    with apart(kernel, I64, I64, record=True) as piece:
         yield piece.arguments
     kernel.b.call(
         kernel.ctx.module.runtime("rt_parallel"),
@@ -94,42 +92,28 @@ def region(kernel: Kernel, count, size):
     )
 
 
-@contextmanager
-def outlined(kernel: Kernel):
-    """Around a loop nest of a large program.  The time to vectorise a loop grows with the function that it stands in;
-    and a nest that reads like one before it, but for what it works on, is a call of that one."""
-    with _apart(kernel) as piece:
-        yield
-    module = kernel.b.module
-    text = _canonical(piece.function)
-    known = kernel.ctx.module.helper(("nest", text), lambda: piece.function)
-    if known is not piece.function:
-        module.globals.pop(piece.function.name)
-    kernel.b.call(known, [piece.record])
+class Piece:
+    """A function apart, with its arguments.  When its code is emitted: the values of the function around it that it
+    uses, which are its arguments, too, or lie in a record, its first one."""
 
-
-class _Piece:
-    """A function apart: its arguments after the record, and the record that it is to be called with."""
-
-    def __init__(self, function: ll.Function):
-        self.function, self.record = function, None
-        self.arguments = function.args[1:]
+    def __init__(self, function: ll.Function, arguments):
+        self.function, self.arguments = function, arguments
+        self.used: list = []
+        self.record = None
 
 
 @contextmanager
-def _apart(kernel: Kernel, *arguments):
-    """Around code that is to be a function of a record and these arguments: yields a `_Piece`, whose record is there
-    afterwards."""
+def apart(kernel: Kernel, *arguments, record=False):
+    """Around code that is to be a function of these arguments, and of what it uses of the function around it; yields a
+    `Piece`."""
     ctx, b, module = kernel.ctx, kernel.b, kernel.b.module
     outside, scope, flag, function, entry = b.block, kernel.scoped, kernel.flag, ctx.fn, ctx.entry
     name = module.get_unique_name(f"{function.name}.piece")
-    piece = ll.Function(module, ll.FunctionType(ll.VoidType(), [PTR, *arguments]), name)
+    piece = ll.Function(module, ll.FunctionType(ll.VoidType(), [*[PTR] * record, *arguments]), name)
     piece.linkage = "internal"
     piece.attributes.add("nounwind")
     piece.attributes.add("noinline")
-    record = piece.args[0]
-    record.add_attribute("noalias")
-    made = _Piece(piece)
+    made = Piece(piece, piece.args[record:])
     ctx.fn, ctx.entry = piece, piece.append_basic_block("entry")
     start = piece.append_basic_block("start")
     b.position_at_end(start)
@@ -144,28 +128,28 @@ def _apart(kernel: Kernel, *arguments):
     b.ret_void()
     inside = ctx.entry
     ctx.fn, ctx.entry, kernel.scoped, kernel.flag = function, entry, scope, flag
-    used = _captured(piece)
+    made.used = used = _captured(piece)
     types = [v.type for v in used]
     b.position_at_end(inside)
-    _replace(piece, dict(zip(used, load_parts(b, record, types), strict=True)))
+    if record:
+        piece.args[0].add_attribute("noalias")
+        values = load_parts(b, piece.args[0], types)
+    else:
+        values = _further_arguments(piece, types)
+    _replace(piece, dict(zip(used, values, strict=True)))
     b.branch(start)
     b.position_at_end(outside)
-    made.record = _room(ctx, types)
-    store_parts(b, used, made.record, types)
+    if record:
+        made.record = ctx.alloca(struct(types))
+        store_parts(b, used, made.record, types)
 
 
-def _room(ctx, types):
-    """Stack memory for a record that is read before the next one is written: of large programs, the same for most."""
-    if not ctx.module.large or len(types) > COMMON:
-        return ctx.alloca(struct(types))
-    return ctx.module.helper(("record", ctx.fn), lambda: ctx.alloca_array(I64, COMMON))
-
-
-def _canonical(piece: ll.Function) -> str:
-    """The text of a function, but for its name and the numbers of its metadata."""
-    numbers: dict[str, str] = {}
-    text = str(piece).replace(piece.name, "")
-    return re.sub(r"!\d+", lambda m: numbers.setdefault(m[0], f"!{len(numbers)}"), text)
+def _further_arguments(piece: ll.Function, types) -> list[ll.Argument]:
+    more = [ll.Argument(piece, t) for t in types]
+    piece.args = (*piece.args, *more)
+    piece.ftype = ll.FunctionType(piece.ftype.return_type, [a.type for a in piece.args])
+    piece.type = piece.ftype.as_pointer()
+    return more
 
 
 def _instructions(fn: ll.Function):

@@ -209,7 +209,7 @@ def stack_push(ctx, node: Apply) -> StackValue:
         obj.add_incoming(stack.obj, room_for_all)
     obj.add_incoming(stack.obj, held)
     obj.add_incoming(grown, after)
-    store_parts(b, frame, b.gep(ctx.offset(obj, DATA), [length], source_etype=struct(types)), types)
+    store_parts(b, frame, b.gep(ctx.offset(obj, DATA), [length], source_etype=struct(types)), types, ctx.pause)
     if on_heap(t):
         ctx.store(more, obj, HEADER_LENGTH)
     return StackValue(obj, more, node.type)
@@ -229,7 +229,7 @@ def stack_pop(ctx, node: Apply):
     if not types:
         return rest, unflatten(t, [])
     frame = b.gep(ctx.offset(stack.obj, DATA), [less], source_etype=struct(types))
-    top = unflatten(t, load_parts(b, frame, types))
+    top = unflatten(t, load_parts(b, frame, types, ctx.pause))
     if on_heap(t):
         if movable:
             unique = b.and_(
