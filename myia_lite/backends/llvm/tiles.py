@@ -20,7 +20,8 @@ from .contractions import Contraction, Meaning, Mismatch, along, contraction
 from .expressions import Expr, Kernel, Point, Splat
 from .layout import DATA, I32, ITEMSIZE, NULL, REGISTER, ArrayValue, i64
 from .loopnest import Target, assign, counted
-from .regions import MANY, grain, outlined, region
+from .nests import outlined
+from .regions import MANY, grain, region
 from .scalars import number
 from .sizes import Stride, as_value, known, plus, times
 
