@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir import (
-    Graph,
-    Node,
-)
+from ..ir import Graph, Node
 from .tangent import (
     Path,
     Sums,
     tangent,
     type_at,
 )
+from .tape import Tape
 
 Leaf = tuple[Node, Path]
 
@@ -56,7 +54,7 @@ class Accumulators(Adjoints):
             node, path = leaf
             if node in self.within:
                 return None
-            t = tangent(type_at(node.type, path))
+            t = node.type if isinstance(node, Tape) else tangent(type_at(node.type, path))
             self.own[leaf] = self.graph.parameter(t, f"{node.name or 'acc'}_bar")
         return self.own[leaf]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..ir import (
     I64,
     Apply,
@@ -54,16 +56,26 @@ from .tangent import (
     unpack,
     zero,
 )
+from .tape import Frame, Tape
+
+if TYPE_CHECKING:
+    from .functions import Entry
 
 
 class Body(Loops):
     """The two passes of one primal graph; `plans` says how each node with a residual is built in the forward pass."""
 
-    def __init__(self, reverse, primal: Graph, active: set[Leaf]):
+    def __init__(self, reverse, primal: Graph, active: set[Leaf], entry: Entry | None = None, again=frozenset()):
+        """`entry`: that of a function with passes of its own, whose backward pass has the parameters `again`."""
         self.reverse, self.sums, self.active = reverse, reverse.sums, Activity(primal, active)
         # a node on a path that several leaves of a loop share goes backward once for each, with residuals of its own
         self.plans: dict[Apply, list] = {}
         self.residuals: dict[tuple, object] = {}  # ("res", node, j) -> type
+        self.circle = entry.circle if entry else frozenset()
+        self.tape = (Tape(entry.tape), ()) if entry and entry.tape else None
+        self.again = again
+        self.keeps = False  # is a tape needed for what it calls?
+        self.loops = 0  # around what is being emitted
 
     # ---- primal values in backward code
     def key_type(self, key):
@@ -267,11 +279,14 @@ class Body(Loops):
 
     def branches(self, scope, n, bars, adjoints, tags, v):
         """Each branch backward, from the cotangents of `n` to those of what the branches use (and of the sum `v`)."""
-        inner = []
+        inner, frames = [], self.frames_of(scope, n, v)
         for h in n.graphs:
             g = Graph(h.name, scope.graph)
             sc = Scope(scope, {*h.params, *h.nodes}, g)
             local = Adjoints(adjoints, self.sums)
+            if frames is not None:
+                frames[h] = Frame(self.tape[0].frames, g)
+                local.set(self.tape, frames[h].rest)
             with Builder(g):
                 for path, bar in bars.items():
                     if h.result.type is not Never:
@@ -302,13 +317,20 @@ class Body(Loops):
                     ]
                     out.append(make(*fields, sum=tangent(v.type), tag=tag))
                 g.returns(tuple_of(*out))
+            if frames is not None:
+                saved[h] = self.fill(sc, lambda k, frame=frames[h]: frame.field(self.key_type(k)))
+                frames[h].close()
+                continue
             saved[h] = self.fill(sc, lambda k, g=g: g.parameter(self.key_type(k)))
             variants[tag] = tuple(p.type for p in g.params)
         graphs = [g for _, g, *_ in inner]
         plans = self.plans.setdefault(n, [])
-        if v is None and not any(saved.values()):
+        if frames is not None or v is None and not any(saved.values()):
+            if frames is not None:
+                tape = adjoints.get(self.tape)
+                self.reverse.last += [lambda f=f: f.pop(tape) for f in frames.values()]
             both = current().emit(switch, self.value(scope, n.args[0]), graphs=graphs)
-            plans.append(BranchPlan(None, saved, tags))
+            plans.append(BranchPlan(None, saved, tags, frames or {}))
         else:
             k = next((k for k, p in enumerate(plans) if p.saved == saved and p.residual is not None), len(plans))
             if k == len(plans):
@@ -320,6 +342,17 @@ class Body(Loops):
             adjoints.set(leaf, get(both, index=j))
         if whole:
             self.give(adjoints, v, (), get(both, index=len(touched)))
+
+    def frames_of(self, scope, n, v) -> dict[Graph, Frame] | None:
+        """Where the branches of a switch may have frames of their own: a place for these."""
+        if v is not None or self.tape is None or self.loops:
+            return None
+        own = set(self.again)
+        while scope is not None:
+            own |= scope.own
+            scope = scope.parent
+        saved = min_cut([n.args[0]], own, self.again, written_to(own))
+        return None if saved else {}
 
     # ---- calls of recursive functions
     def back_call(self, scope, n, bars, adjoints):
@@ -341,14 +374,9 @@ class Body(Loops):
                 bar = None if (n.args[k], p) in seen else adjoints.get((n.args[k], p))
                 accumulators.append(self.zero(scope, n.args[k], p) if bar is None else bar)
                 seen.add((n.args[k], p))
-        plans = self.plans.setdefault(n, [])
-        number = next((k for k, p in enumerate(plans) if p.entry is e), len(plans))
-        if number == len(plans):
-            plans.append(CallPlan(e))
-        self.residuals["res", n, number] = e.record
         env = [self.value(scope, n.args[k]) for k in e.env]
-        r = self.value(scope, ("res", n, number))
-        back = current().emit(call, r, *bars.values(), *accumulators, *env, graphs=(e.backward,))
+        kept, on_tape = self.kept(scope, n, e, adjoints)
+        back = current().emit(call, *kept, *bars.values(), *accumulators, *env, graphs=(e.backward,))
         seen = set()
         for j, (k, p) in enumerate(wanted):
             leaf = n.args[k], p
@@ -357,6 +385,30 @@ class Body(Loops):
                 seen.add(leaf)
             else:
                 adjoints.add(leaf, get(back, index=j))
+        if on_tape:
+            adjoints.set(self.tape, get(back, index=len(wanted)))
+
+    def kept(self, scope, n, e: Entry, adjoints) -> tuple[list[Node], bool]:
+        """What the forward pass of a call has kept for its backward pass, and whether that is on this function's tape.
+
+        In a loop it is not: a node on a path that several leaves share may go backward for some of them only.
+        """
+        self.keeps |= e.tape is not None and e.circle == self.circle
+        if e.kept is None:
+            return [], False
+        on_tape = e.circle == self.circle and self.tape is not None and not self.loops
+        plans = self.plans.setdefault(n, [])
+        number = next((k for k, p in enumerate(plans) if p.entry is e), len(plans))
+        if number == len(plans):
+            plans.append(CallPlan(e, on_tape))
+        if on_tape:
+            return [adjoints.get(self.tape)], True
+        self.residuals["res", n, number] = e.kept
+        return [self.value(scope, ("res", n, number))], False
+
+    def on_tape(self, g: Graph) -> bool:
+        """Does the forward pass of `g` push on the tape of the function?"""
+        return any(p.on_tape for h in g.nested() for n in h.nodes for p in self.plans.get(n, ()))
 
     def back_checkpoint(self, scope, n, bars, adjoints, wanted):
         """Nothing is saved but the arguments: a call that is never inlined, so that nothing of it is shared with the

@@ -63,9 +63,11 @@ class Loops:
         plans = self.plans.setdefault(n, [])
         plan = LoopPlan(rounds, exits, len(plans))
         plans.append(plan)
+        self.loops += 1
         bars_of_state = self.exits(scope, n, plan, bars, adjoints, state)
         if rounds:
             bars_of_state = self.trips(scope, n, plan, adjoints, state, bars_of_state)
+        self.loops -= 1
         for (k, p), bar in zip(state, bars_of_state, strict=True):
             self.give(adjoints, n.args[k], p, bar)
         plan.same = next((p for p in plans[:-1] if p.agrees(plan)), None)

@@ -37,7 +37,8 @@ from .tangent import (
 
 if TYPE_CHECKING:
     from .backward import Body
-    from .reverse import Entry
+    from .functions import Entry
+    from .tape import Frame
 
 
 @dataclass(eq=False)
@@ -47,24 +48,37 @@ class BranchPlan:
     residual: Sum | None
     saved: dict[Graph, list]
     tags: list[str]
+    frames: dict[Graph, Frame] = field(default_factory=dict)  # of branches that push on the tape themselves
+
+    @property
+    def on_tape(self) -> bool:
+        return any(f.fields for f in self.frames.values())
 
     @staticmethod
     def forward(body: Body, n: Apply, plans: list[BranchPlan], into: Graph, env: Clone) -> None:
         used = [p for p in plans if p.residual is not None]
-        if not used and not any(m in body.plans for h in n.graphs for m in h.nodes):
+        (frames,) = [p.frames for p in plans if p.on_tape] or [{}]
+        if not used and not frames and not any(m in body.plans for h in n.graphs for m in h.nodes):
             env.apply(n, into)
             return
-        out, graphs = Tuple((*element_types(n.type), *(p.residual for p in used))), []
+        tape = env.tape if frames or any(map(body.on_tape, n.graphs)) else None
+        types = [*element_types(n.type), *(p.residual for p in used), *([] if tape is None else [tape.type])]
+        out, graphs = Tuple(tuple(types)), []
         for h, tag in zip(n.graphs, plans[0].tags, strict=True):
             g = Graph(h.name, into, h.span)
             for p in h.params:
                 env.nodes[p] = g.parameter(p.type, p.name, p.span)
             with Builder(g):
+                if tape is not None:
+                    env.tape = tape
                 body.forward(h.nodes, g, env)
                 g.result = env.node(h.result)
                 if g.result.type is not Never:
+                    if h in frames:
+                        saved = [body.saved_value(env, k) for k in plans[0].saved[h]]
+                        env.tape = frames[h].push(env.tape, saved)
                     r = [make(*[body.saved_value(env, k) for k in p.saved[h]], sum=p.residual, tag=tag) for p in used]
-                    g.result = tuple_of(*elements(g.result), *r)
+                    g.result = tuple_of(*elements(g.result), *r, *([] if tape is None else [env.tape]))
             g.result_type = out
             graphs.append(g)
         with Builder(into):
@@ -74,12 +88,15 @@ class BranchPlan:
                 if p.residual is not None:
                     env.nodes["res", n, k] = get(both, index=count)
                     count += 1
+            if tape is not None:
+                env.tape = get(both, index=count)
 
 
 @dataclass(eq=False)
 class LoopPlan:
     """What one backward pass over a loop reads of it."""
 
+    on_tape = False
     rounds: list[Site]
     exits: list[Site]
     number: int
@@ -178,6 +195,7 @@ class LoopPlan:
 class CustomPlan:
     """The user's forward function in the place of the function itself."""
 
+    on_tape = False
     custom: Custom
 
     @staticmethod
@@ -193,24 +211,33 @@ class CallPlan:
     """What one backward pass over a call reads of it."""
 
     entry: Entry
+    on_tape: bool  # is it the tape of the function that calls?
 
     @staticmethod
-    def forward(body: Body, n: Apply, plans: list[CallPlan], into: Graph, env: Clone) -> None:
+    def forward(body: Body, n: Apply, plans: list[CallPlan], into: Graph, env: Forward) -> None:
         with Builder(into):
             for k, p in enumerate(plans):
-                both = current().emit(call, *map(env.node, n.args), graphs=(p.entry.forward,), span=n.span)
-                env.nodes["res", n, k] = get(both, index=bind_results(env, n, both))
+                args, e = [*map(env.node, n.args)], p.entry
+                if e.tape is not None:
+                    args.append(env.tape if p.on_tape else stack_new(elem=e.tape))
+                both = current().emit(call, *args, graphs=(e.forward,), span=n.span)
+                kept = get(both, index=bind_results(env, n, both))
+                if p.on_tape:
+                    env.tape = kept
+                else:
+                    env.nodes["res", n, k] = kept
 
 
 class Forward(Clone):
     """Copies for a forward pass: there a check of a value's range is needed only where the value is.
 
-    `again`: a pass that has run before, so a call in it that nobody needs may go.
+    `again`: a pass that has run before, so a call in it that nobody needs may go.  `tape`: of the recursive function
+    that is copied, with what has been pushed so far.
     """
 
-    def __init__(self, nodes: dict[Node, Node] | None = None, again: bool = False):
+    def __init__(self, nodes: dict[Node, Node] | None = None, again: bool = False, tape: Node | None = None):
         super().__init__(nodes)
-        self.again = again
+        self.again, self.tape = again, tape
 
     def apply(self, n: Apply, into: Graph) -> Apply:
         new = super().apply(n, into)

@@ -8,47 +8,32 @@ and the holes are filled with saved or recomputed values.  What a region saves i
     y = switch(c) {t} {e}        (y, r) = switch(c) {t▶} {e▶}           case(r) { t◀ } { e◀ }, in the cotangents so far
     y = loop(init) {L}           (y, r, k) = loop(init, empty) {L▶}     loop(k, ȳ through the exit r) {L◀}
     recur(next) in L             recur(next, push(k, saved))            pop(k), the trip's handler, recur
-    y = call f(x), recursive     (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ, accumulators, env)
+    y = call f(x), recursive     (y, tape) = call ▶f(x, tape)           (x̄, tape) = call ◀f(tape, ȳ, accumulators, env)
     y = call[checkpoint] f(x)    y = call f(x)                          x̄ = call ∂f(x, ȳ, accumulators): f again
     (y, r) = vjp f(x)            (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ), at each `pullback(r, ȳ)`
 
+What a recursive function saves it pushes on a *tape*, a stack that goes through its calls of itself, there and back; if
+nothing is left to save, since all follows from its arguments, there is neither tape nor ▶f.
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
 what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
 each outer value that a trip reads; arrays that a recursive function only reads are accumulated through it likewise.
+The arguments that its backward pass reads, numbers and arrays, are handed to it again: its `env`.
 So the cotangent of an array is one array, written in place, however many elements are read.
 Everything emitted is ordinary typed IR, and can be differentiated again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ..ir import (
-    Array,
-    Builder,
-    Constant,
-    Graph,
-    Residual,
-    Sum,
-    Tuple,
-    clone,
-    current,
-    element_types,
-)
-from ..ops.control import (
-    case,
-    make,
-    raise_,
-)
+from ..ir import Array, Builder, Constant, Graph, Residual, Scalar, Sum, Tuple, callees, clone, element_types, reachable
 from ..ops.control import tuple_ as tuple_of
 from .adjoints import Adjoints, Scope
 from .backward import Body
 from .checkpoint import has_marks, in_chunks
 from .edits import substitute
+from .functions import Entry, Function
 from .ownership import borrowed
 from .residuals import Forward
 from .tangent import (
-    Path,
     Sums,
     elements,
     tangent,
@@ -56,28 +41,15 @@ from .tangent import (
 )
 
 
-@dataclass(eq=False)
-class Entry:
-    """The forward and backward graphs of a function, recursive or of a `vjp` node, for the leaves wanted and the result
-    cotangents present.
-    """
-
-    primal: Graph
-    wanted: tuple[tuple[int, Path], ...]
-    present: tuple[Path, ...]
-    accumulated: set[tuple[int, Path]]
-    env: list[int]
-    record: Sum
-    forward: Graph
-    backward: Graph
-
-
 class Reverse:
     """Makes gradient graphs; one instance serves a program, so that what it generates is shared."""
 
     def __init__(self):
         self.sums = Sums()
-        self.needs: dict[tuple, list[int]] = {}  # entry key -> array parameters that its backward pass reads
+        self.needs: dict[tuple, list[int]] = {}  # entry key -> parameters that its backward pass reads
+        self.keeping: set[tuple] = set()  # the keys of entries whose backward pass needs more than these
+        self.circles: dict[Graph, frozenset[Graph]] = {}
+        self.reached: dict[Graph, set[Graph]] = {}
         self.chunked: dict[Graph, Graph] = {}  # graph with marked loops -> the same with loops over chunks
 
     def gradient(self, g: Graph, wrt: tuple[int, ...], seeds: tuple[int, ...] | None = None) -> Graph:
@@ -95,8 +67,8 @@ class Reverse:
         present = tuple((k,) if several else () for k in seeds)
 
         def made():
-            e = self._entry(g, tuple((k, ()) for k in wrt), present, record, set(), [])
-            self._fill(e, set())
+            e = Entry(g, tuple((k, ()) for k in wrt), present, record=record)
+            Function(self, e).fill()
             return e.forward, e.backward
 
         return self._complete(made)
@@ -104,11 +76,13 @@ class Reverse:
     def _complete(self, make):
         """What `make` gives, once all that it asked for is there."""
         while True:
-            self.entries, self.todo, self.grown = {}, [], False
+            self.entries, self.todo, self.grown, self.tapes, self.last = {}, [], False, {}, []
             out = make()
             while self.todo:
                 later, key = self.todo.pop()
                 later(key)
+            for later in self.last:
+                later()
             if not self.grown:
                 return out
 
@@ -186,94 +160,43 @@ class Reverse:
         with Builder(g):
             g.result = tuple_of(*found)
 
-    # ---- recursive functions, and those of `vjp` nodes
+    # ---- recursive functions
     def entry(self, f: Graph, wanted, present) -> Entry:
+        """What the calls of `f` become; the same for all calls with these parts active and cotangents present."""
         key = f, wanted, present
         if key not in self.entries:
             keep = borrowed(f)
             accumulated = {(k, p) for k, p in wanted if k in keep and isinstance(type_at(f.params[k].type, p), Array)}
+            circle, record, tape = self.circle(f), None, None
+            if key in self.keeping and circle:
+                tape = self.tapes.setdefault(circle, Sum(f"R_{f.name}"))
+            elif key in self.keeping:
+                record = Sum(f"R_{f.name}", {"frame": ()})
             env = list(self.needs.setdefault(key, []))
-            record = Sum(f"R_{f.name}", {"frame": ()})
-            self.entries[key] = self._entry(f, wanted, present, record, accumulated, env)
+            self.entries[key] = Entry(f, wanted, present, accumulated, env, circle, record, tape)
             self.todo.append((self._function, key))
         return self.entries[key]
 
-    def _entry(self, f: Graph, wanted, present, record: Sum, accumulated, env) -> Entry:
-        """The two graphs without their bodies."""
-        params, results = f.params, element_types(f.result_type)
-        forward, backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
-        for p in params:
-            forward.parameter(p.type, p.name)
-        forward.result_type = Tuple((*results, record))
-        backward.parameter(record, "r")
-        for path in present:
-            backward.parameter(tangent(type_at(f.result_type, path)), "y_bar")
-        for k, path in wanted:
-            if (k, path) in accumulated:
-                backward.parameter(tangent(type_at(params[k].type, path)), f"{params[k].name}_bar")
-        for k in env:
-            backward.parameter(params[k].type, params[k].name)
-        backward.result_type = Tuple(tuple(tangent(type_at(params[k].type, p)) for k, p in wanted))
-        return Entry(f, wanted, present, accumulated, env, record, forward, backward)
-
     def _function(self, key):
-        """A recursive function's arrays are handed to its backward pass again."""
+        """Numbers and arrays among the arguments are handed to the backward pass again."""
         e = self.entries[key]
-        arrays = {k for k, p in enumerate(e.primal.params) if isinstance(p.type, Array)}
-        for k in self._fill(e, arrays):  # another round, with these too
-            self.needs[key].append(k)
+        again = {k for k, p in enumerate(e.primal.params) if isinstance(p.type, (Scalar, Array))}
+        function = Function(self, e, again)
+        more = function.fill()
+        if more or function.keeps and key not in self.keeping:  # another round, with these too
+            self.needs[key] += more
             self.grown = True
+        if function.keeps:
+            self.keeping.add(key)
 
-    def _fill(self, e: Entry, arrays: set[int]) -> list[int]:
-        """The bodies; of the parameters `arrays` the backward pass takes those in `env`, and saves none.  Says which
-        others it reads."""
-        primal = self.primal(e.primal)
-        body = Body(self, primal, {(primal.params[k], p) for k, p in e.wanted})
-        frame = Graph("frame", e.backward)
-        free = {primal.params[k]: k for k in arrays}
-        scope = Scope(None, {*primal.params, *primal.nodes}, frame)
-        _, *given = e.backward.params
-        given = iter(given)
-        adjoints = Adjoints(None, self.sums)
-        bars = [next(given) for _ in e.present]
-        for k, path in e.wanted:
-            if (k, path) in e.accumulated:
-                adjoints.set((primal.params[k], path), next(given))
-        env = {primal.params[k]: next(given) for k in e.env}
-        with Builder(frame):
-            for path, bar in zip(e.present, bars, strict=True):
-                body.give(adjoints, primal.result, path, bar)
-            body.backward(scope, primal.nodes, adjoints)
-            out = []
-            for k, path in e.wanted:
-                bar = adjoints.get((primal.params[k], path))
-                out.append(body.zero(scope, primal.params[k], path) if bar is None else bar)
-            frame.returns(tuple_of(*out))
-        for p in free:
-            scope.free[p] = lambda p=p: env[p]
-        scope.own -= set(free)
-        used = body.used(scope)
-        reads = set(body.reads_again(scope, used)) | set(used)
-        more = [p for p in free if p in reads and p not in env]
-        env.update((p, e.backward.parameter(p.type, p.name)) for p in more)
-        saved = body.fill(scope, lambda k: frame.parameter(body.key_type(k)), used)
-        e.record.variants["frame"] = tuple(body.key_type(k) for k in saved)
-        with Builder(e.backward):
-            graphs = [frame if tag == "frame" else self._nothing(e, tag) for tag in e.record.variants]
-            r = current().emit(case, e.backward.params[0], graphs=graphs, type=e.backward.result_type)
-            e.backward.returns(r)
-        forward = Forward(dict(zip(primal.params, e.forward.params, strict=True)))
-        with Builder(e.forward):
-            body.forward(primal.nodes, e.forward, forward)
-            results = elements(forward.node(primal.result))
-            r = make(*[body.saved_value(forward, k) for k in saved], sum=e.record, tag="frame")
-            e.forward.returns(tuple_of(*results, r))
-        return [free[p] for p in more]
+    def circle(self, f: Graph) -> frozenset[Graph]:
+        """The functions that `f` calls and that call it, itself among them; none if it is not recursive."""
+        if f not in self.circles:
+            self.circles[f] = frozenset(h for h in self.reaches(f) if f in self.reaches(h))
+        return self.circles[f]
 
-    def _nothing(self, e: Entry, tag: str) -> Graph:
-        """No forward pass was run: nobody looks at such a record."""
-        g = Graph(tag, e.backward)
-        with Builder(g):
-            g.result = raise_(exception="SystemError", message="a pullback without its forward pass")
-        g.result_type = g.result.type
-        return g
+    def reaches(self, f: Graph) -> set[Graph]:
+        """The closed graphs that calls in `f` lead to."""
+        if f not in self.reached:
+            self.reached[f] = {h for g in callees(f) for h in reachable(g)}
+        return self.reached[f]

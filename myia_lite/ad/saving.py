@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 
-from ..ir import Apply, Array, Constant, Node, Scalar
+from ..ir import INTS, Apply, Array, Constant, Node, Scalar
 
 # arithmetic that costs less than a store and a load; transcendental functions and divisions are saved
 CHEAP = frozenset(
@@ -33,6 +33,8 @@ def recomputable(n, written) -> bool:
         return False
     if n.op.name == "get":
         return isinstance(n.args[0], Apply) and n.args[0].op.name == "tuple"
+    if n.op.name in ("floordiv", "mod") and n.type.dtype in INTS:  # by a constant it is a shift, or a multiplication
+        return isinstance(n.args[1], Constant) and int(n.args[1].value) > 0
     if n.op.name not in CHEAP and n.op.name not in VIEWS and n.op.name != "elem":
         return False
     return all(isinstance(a.type, Scalar) or isinstance(a.type, Array) and a not in written for a in n.args)

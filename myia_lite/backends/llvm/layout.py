@@ -57,8 +57,8 @@ class StackValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SumValue:
-    """A sum that mentions itself is one pointer, `box`; any other a tag and slots that its variants share by
-    LLVM type."""
+    """A sum that mentions itself is one pointer, `box`; any other a tag, if there are several variants, and slots that
+    these share by LLVM type."""
 
     box: Any
     tag: Any
@@ -145,6 +145,11 @@ def _direct(s: Sum) -> set:
     return found
 
 
+def tagged(s: Sum) -> bool:
+    """Does a value of the sum that is not on the heap say of which variant it is?"""
+    return len(s.variants) > 1
+
+
 @lru_cache(4096)
 def parts(t: Type) -> tuple:
     if isinstance(t, Scalar):
@@ -156,7 +161,7 @@ def parts(t: Type) -> tuple:
     if isinstance(t, Stack):
         return (PTR, I64) if parts(t.elem) else (I64,)
     if isinstance(t, Sum):
-        return (PTR,) if boxed(t) else (I32, *slots(t)[0])
+        return (PTR,) if boxed(t) else (*([I32] if tagged(t) else ()), *slots(t)[0])
     if t is Never:
         return ()
     raise TypeError(f"a value of type {t} has no native form")
@@ -206,7 +211,7 @@ def flatten(value, t: Type) -> list:
     if isinstance(t, Stack):
         return [value.obj, value.length] if parts(t.elem) else [value.length]
     if isinstance(t, Sum):
-        return [value.box] if boxed(t) else [value.tag, *value.slots]
+        return [value.box] if boxed(t) else [*([value.tag] if tagged(t) else ()), *value.slots]
     return [] if t is Never else [value]
 
 
@@ -225,7 +230,9 @@ def unflatten(t: Type, values: list):
     if isinstance(t, Stack):
         return StackValue(*values, t) if parts(t.elem) else StackValue(None, values[0], t)
     if isinstance(t, Sum):
-        return SumValue(values[0], None, (), t) if boxed(t) else SumValue(None, values[0], tuple(values[1:]), t)
+        if boxed(t):
+            return SumValue(values[0], None, (), t)
+        return SumValue(None, values[0], tuple(values[1:]), t) if tagged(t) else SumValue(None, None, tuple(values), t)
     return values[0] if values else None  # nothing comes from `never`
 
 

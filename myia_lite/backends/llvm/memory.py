@@ -23,6 +23,7 @@ from .layout import (
     parts,
     slots,
     struct,
+    tagged,
     unflatten,
 )
 from .module import VOID, ModuleBuilder, Symbol
@@ -46,7 +47,8 @@ def visit(m: ModuleBuilder, b: ll.IRBuilder, operation: str, extra, value, t: Ty
 
 def _of_variants(m: ModuleBuilder, operation: str, s: Sum) -> ll.Function:
     fn, b = m.internal(f"{operation}.{s.name}", VOID, [PTR, *parts(s)])
-    extra, tag, *values = fn.args
+    extra, *values = fn.args
+    tag = values.pop(0) if tagged(s) else ll.Constant(I32, 0)
     done = fn.append_basic_block()
     chosen = b.switch(tag, done)
     for k, (name, types) in enumerate(s.variants.items()):
