@@ -74,6 +74,7 @@ class Body(Loops):
         self.circle = entry.circle if entry else frozenset()
         self.tape = (Tape(entry.tape), ()) if entry and entry.tape else None
         self.again = again
+        self.replays: dict[Apply, Entry] = {}  # calls of which nothing is kept: the backward pass goes the same way
         self.keeps = False  # is a tape needed for what it calls?
         self.loops = 0  # around what is being emitted
 
@@ -395,6 +396,7 @@ class Body(Loops):
         """
         self.keeps |= e.tape is not None and e.circle == self.circle
         if e.kept is None:
+            self.replays[n] = e
             return [], False
         on_tape = e.circle == self.circle and self.tape is not None and not self.loops
         plans = self.plans.setdefault(n, [])
@@ -405,6 +407,9 @@ class Body(Loops):
             return [adjoints.get(self.tape)], True
         self.residuals["res", n, number] = e.kept
         return [self.value(scope, ("res", n, number))], False
+
+    def has_plans(self, g: Graph) -> bool:
+        return any(n in self.plans or n in self.replays for n in g.nodes)
 
     def on_tape(self, g: Graph) -> bool:
         """Does the forward pass of `g` push on the tape of the function?"""
@@ -464,7 +469,9 @@ class Body(Loops):
             if n in self.plans:
                 self.plans[n][0].forward(self, n, self.plans[n], into, env)
             else:
-                env.apply(n, into)
+                copy = env.apply(n, into)
+                if n in self.replays:
+                    self.reverse.replays.append((copy, self.replays[n]))
 
     def saved_value(self, env: Clone, key) -> Node:
         """What the forward pass saves for a key, emitted into the current builder."""

@@ -40,6 +40,7 @@ class Entry:
     ):
         self.primal, self.wanted, self.present, self.accumulated = primal, wanted, present, accumulated
         self.env, self.circle, self.record, self.tape = env, circle, record, tape
+        self.total = False  # does ◀f make all the calls that f makes, and f nothing else that may fail?
         f = primal
         kept = self.kept = record if tape is None else Stack(tape)  # the type of what is handed on, or None
         self.forward, self.backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
@@ -87,6 +88,8 @@ class Function:
         env.update((p, Parameter(e.backward, p.type, p.name)) for p in more)  # they are there in the next round
         saved = body.fill(scope, lambda key: self.frame.field(body.key_type(key)), used)
         self.keeps = bool(saved) or body.keeps  # does it need more than its arguments?
+        calls = {n for g in self.primal.nested() for n in g.nodes if n.op.name == "call"}
+        e.total = calls <= body.replays.keys() and self.reverse.only_computes(e.primal)
         if e.tape is not None:
             self.frame.close()
             self.reverse.last.append(lambda: self.frame.pop(e.backward.params[0]))

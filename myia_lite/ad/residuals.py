@@ -58,7 +58,7 @@ class BranchPlan:
     def forward(body: Body, n: Apply, plans: list[BranchPlan], into: Graph, env: Clone) -> None:
         used = [p for p in plans if p.residual is not None]
         (frames,) = [p.frames for p in plans if p.on_tape] or [{}]
-        if not used and not frames and not any(m in body.plans for h in n.graphs for m in h.nodes):
+        if not used and not frames and not any(map(body.has_plans, n.graphs)):
             env.apply(n, into)
             return
         tape = env.tape if frames or any(map(body.on_tape, n.graphs)) else None

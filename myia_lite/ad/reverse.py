@@ -76,13 +76,16 @@ class Reverse:
     def _complete(self, make):
         """What `make` gives, once all that it asked for is there."""
         while True:
-            self.entries, self.todo, self.grown, self.tapes, self.last = {}, [], False, {}, []
+            self.entries, self.todo, self.grown, self.tapes, self.last, self.replays = {}, [], False, {}, [], []
             out = make()
             while self.todo:
                 later, key = self.todo.pop()
                 later(key)
             for later in self.last:
                 later()
+            for n, e in self.replays:
+                if all(x.total for x in self.entries.values() if x.circle == e.circle):
+                    n.attrs = {**n.attrs, "replayed": True}
             if not self.grown:
                 return out
 
@@ -188,6 +191,12 @@ class Reverse:
             self.grown = True
         if function.keeps:
             self.keeping.add(key)
+
+    def only_computes(self, f: Graph) -> bool:
+        """Does `f` call nobody outside its circle, and raise nothing itself?"""
+        nodes = (n for g in (f, *self.circle(f)) for h in g.nested() for n in h.nodes)
+        effects = (n.op.effect or n.op.name == "loop" for n in nodes)
+        return self.reaches(f) <= self.circle(f) and not any(effects)
 
     def circle(self, f: Graph) -> frozenset[Graph]:
         """The functions that `f` calls and that call it, itself among them; none if it is not recursive."""

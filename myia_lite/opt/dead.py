@@ -49,8 +49,9 @@ class Demand:
             if n.attrs.get("range") is False and not isinstance(n.args[1], Constant):
                 self.checks.setdefault(n.args[1], []).append(n)
                 continue
-            # one that runs again has returned before
-            runs = n.op.name in ("call", "grad") and n.attrs.get("checkpoint") != "again"
+            # one that runs again has returned before, and what is replayed another call raises, too
+            once = n.attrs.get("checkpoint") == "again" or "replayed" in n.attrs
+            runs = n.op.name in ("call", "grad") and not once
             if n.op.effect and not n.op.optional or runs or any(inner):
                 self.need(n)
                 found = True

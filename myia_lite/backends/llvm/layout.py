@@ -151,6 +151,16 @@ def tagged(s: Sum) -> bool:
 
 
 @lru_cache(4096)
+def filled(t: Type) -> bool:
+    """Has a value of type `t` any parts?  A frame may hold stacks of such frames."""
+    if isinstance(t, Tuple):
+        return any(map(filled, t.elems))
+    if isinstance(t, Sum):
+        return boxed(t) or tagged(t) or any(filled(f) for fs in t.variants.values() for f in fs)
+    return t is not Never
+
+
+@lru_cache(4096)
 def parts(t: Type) -> tuple:
     if isinstance(t, Scalar):
         return (REGISTER[t.dtype],)
@@ -159,7 +169,7 @@ def parts(t: Type) -> tuple:
     if isinstance(t, Tuple):
         return tuple(p for e in t.elems for p in parts(e))
     if isinstance(t, Stack):
-        return (PTR, I64) if parts(t.elem) else (I64,)
+        return (PTR, I64) if filled(t.elem) else (I64,)
     if isinstance(t, Sum):
         return (PTR,) if boxed(t) else (*([I32] if tagged(t) else ()), *slots(t)[0])
     if t is Never:
@@ -199,7 +209,7 @@ def on_heap(t: Type) -> bool:
         return any(map(on_heap, t.elems))
     if isinstance(t, Sum):
         return boxed(t) or any(on_heap(f) for fs in t.variants.values() for f in fs)
-    return isinstance(t, Array) or (isinstance(t, Stack) and bool(parts(t.elem)))
+    return isinstance(t, Array) or (isinstance(t, Stack) and filled(t.elem))
 
 
 def flatten(value, t: Type) -> list:

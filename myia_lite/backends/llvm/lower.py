@@ -488,7 +488,8 @@ class Lowering(Context):
         values = [self.consume(a) for a in node.args]
         args = [x for p, v in zip(g.params, values, strict=True) for x in flatten(v, p.type)]
         fn = self.next if g is self.graph else self.module.functions[g][0]
-        out = self.b.call(fn, [self.context, *args], cconv="fastcc")
+        endless = "notail" if node.type is Never else None  # as a loop it would run for ever, on no stack
+        out = self.b.call(fn, [self.context, *args], cconv="fastcc", tail=endless)
         if g in self.calls.raising:
             self.check(self.b.icmp_unsigned("==", self.b.load(self.context, typ=I64), i64(0)))
         if node.type is Never:

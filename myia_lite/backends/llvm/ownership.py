@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ...ir import Apply, Constant, Graph, Node, Tuple, Type, callees, reachable
+from ...ir import Apply, Constant, Graph, Never, Node, Tuple, Type, callees, reachable
 from .layout import on_heap
 
 TAIL = ("switch", "case", "recur", "raise")
@@ -108,7 +108,7 @@ def tail_calls(g: Graph) -> Iterator[Apply]:
     n = g.nodes[-1] if g.nodes else None
     if n is None or g.result is not n:
         return
-    if n.op.name == "call":
+    if n.op.name == "call" and n.type is not Never:  # without an end, as a loop it would run for ever
         yield n
     elif n.op.name in ("switch", "case"):
         for h in n.graphs:
