@@ -2,6 +2,7 @@
 
 import math
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def program(f, *args):
 
 
 def stacks(g):
-    return [t for h in reachable(g) for t in map(lambda p: p.type, h.params) if isinstance(t, Stack)]
+    return [p.type for h in reachable(g) for p in h.params if isinstance(p.type, Stack)]
 
 
 def test_nothing_is_kept_of_what_follows_from_the_arguments():
@@ -172,14 +173,14 @@ def test_nothing_is_kept_of_what_follows_from_the_arguments():
 
 def test_the_forward_pass_stays_where_its_value_is_asked_for():
     g = program(value_and_grad(slope, 1), 7.0, 0.5)
-    assert sorted(h.name for h in reachable(g))[-2:] == ["slope", "◀slope"]
+    assert {h.name for h in reachable(g)} > {"slope", "◀slope"}
 
 
 def test_where_a_recursion_ends_nothing_is_pushed():
     """A tree's inner nodes push what they have seen; its leaves follow from the arguments."""
     g = program(grad(tree), np.ones(9), 0, 9)
     (frames,) = {t.elem for t in stacks(g)}
-    ((tag, fields),) = frames.variants.items()
+    (fields,) = frames.variants.values()
     assert list(map(str, fields)) == ["f64"] * 3
     (forward,) = [h for h in reachable(g) if h.name == "▶tree"]
     pushing = [h for h in forward.nested() if any(n.op.name == "stack_push" for n in h.nodes)]
@@ -233,7 +234,7 @@ def resident() -> int:
         return int(f.read().split()[1]) * 4096
 
 
-@pytest.mark.skipif(not __import__("os").path.exists("/proc/self/statm"), reason="asks Linux for memory")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for memory")
 def test_nothing_leaks():
     """Tapes of some 12 MB, given back after calls that end well and calls that do not."""
     x = 1.0 + np.arange(2.0**19) / 2**19

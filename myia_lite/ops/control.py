@@ -60,8 +60,8 @@ def _make_type(types, attrs, graphs):
 call = define(
     "call",
     _call_type,
-    "call @g(args): a closed graph; call[replayed]: one that may go where nobody takes its result, as another one makes "
-    "the same calls and nothing but these could fail",
+    "call @g(args): a closed graph; call[replayed]: one that may go where nobody takes its result, as another makes the "
+    "same calls and nothing but these could fail",
 )
 loop = define("loop", _call_type, "loop @L(args) { L }: enter a local graph that `recur`s to itself", nests=True)
 recur = define("recur", _call_type, "recur @L(args): the next trip; in tail position inside L only")
