@@ -60,7 +60,7 @@ def _make_type(types, attrs, graphs):
 call = define(
     "call",
     _call_type,
-    "call @g(args): a closed graph; call[replayed]: one that may go where nobody takes its result, as another makes the "
+    "call @g(args): a closed graph; call[replayed]: may go where nobody takes its result, as another one makes the "
     "same calls and nothing but these could fail",
 )
 loop = define("loop", _call_type, "loop @L(args) { L }: enter a local graph that `recur`s to itself", nests=True)
