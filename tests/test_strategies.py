@@ -116,7 +116,7 @@ def test_repr_reads_as_it_was_written():
         "limit(innermost(rule('--x == x') | rule('x - y == x + -y')), 3)"
     )
     assert repr((TWICE | MINUS) >> PLUS).startswith("(rule('--x == x') | ")
-    assert repr(default) == "default" and default.definition() == "simplify >> remade_frames >> scalars >> lower"
+    assert repr(default) == "default" and default.definition() == "simplify >> frames >> scalars >> lower"
 
 
 @pytest.mark.parametrize(

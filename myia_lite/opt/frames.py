@@ -127,10 +127,25 @@ def reading(g: Graph, h: Graph, n: Apply) -> Reader | None:
     if len(readers) != 1 or readers[0] not in h.nodes or readers[0].op.name != "loop":
         return None
     m = readers[0]
-    at = [k for k, a in enumerate(m.args) if a is s]
+    if m.args.count(s) != 1 or (found := popping(m, m.args.index(s))) is None:
+        return None
+    return Reader(s, m, found.stack, found.trip, found.pop)
+
+
+@dataclass
+class Popped:
+    """A stack that a loop pops in `trip`, as long as there are frames."""
+
+    stack: Parameter
+    trip: Graph
+    pop: Apply
+
+
+def popping(m: Apply, at: int) -> Popped | None:
+    """How the loop `m` pops its argument `at`: one frame in each trip, until there is none."""
     (header,) = m.graphs
-    p, r = header.params[at[0]], header.result
-    if len(at) != 1 or not made_by(r, "switch") or r not in header.nodes:
+    p, r = header.params[at], header.result
+    if not made_by(r, "switch") or r not in header.nodes:
         return None
     around = users(header, p)
     pops = [x for x in around if x.op.name == "stack_pop"]
@@ -142,12 +157,12 @@ def reading(g: Graph, h: Graph, n: Apply) -> Reader | None:
     if len(homes) != 1 or any(x.op is not get for x in users(header, pop)):
         return None
     rounds = [x for k in header.nested() for x in k.nodes if x.op is recur and x.graphs[0] is header]
-    if any(x.args[at[0]] not in rests for x in rounds):
+    if any(x.args[at] not in rests for x in rounds):
         return None
     allowed = {*rounds, *(x for k in header.nested() for x in k.nodes if x.op is stack_len)}
     if any(x not in allowed for rest in rests for x in users(header, rest)):
         return None
-    return Reader(s, m, p, homes[0], pop)
+    return Popped(p, homes[0], pop)
 
 
 def users(g: Graph, x: Node) -> list[Apply]:
@@ -185,10 +200,16 @@ def remake(h: Graph, saver: Saver, reader: Reader) -> None:
     frame = copy.node(saver.push.args[1])
     k = reader.trip.nodes.index(pop) + 1
     reader.trip.nodes[k:k] = made.nodes
+    instead = dict.fromkeys(tops, frame)
+    if made_by(frame, "tuple"):
+        instead |= {x: frame.args[x.attrs["index"]] for t in tops for x in users(header, t) if x.op is get}
     for inner in header.nested():
-        inner.nodes = [x for x in inner.nodes if x not in tops]
+        inner.nodes = [x for x in inner.nodes if x not in instead]
         for x in inner.nodes:
-            x.args = tuple(frame if a in tops else a for a in x.args)
+            x.args = tuple(instead.get(a, a) for a in x.args)
+        inner.result = instead.get(inner.result, inner.result)
+    if frame in reader.trip.nodes and not users(header, frame):
+        reader.trip.nodes.remove(frame)  # its fields have gone where they are used
 
 
 def _count(h: Graph, saver: Saver) -> Apply:

@@ -25,6 +25,7 @@ from .rules.loops import FUSION, ONE_HOT_FOLDS, ONE_HOT_UNSOUND
 from .rules.memory import DESTINATIONS
 from .rules.unsound import UNSOUND_ON_EDGE_VALUES
 from .scalars import make_scalars
+from .stacks import zip_stacks
 from .strategy import (
     Pass,
     Strategy,
@@ -70,6 +71,7 @@ unsound_on_edge_values = UNSOUND_ON_EDGE_VALUES
 dead_code = Pass("dead_code", eliminate, "what nobody needs, elements of results and loop state included")
 
 sunk = Pass("sunk", sink, "a number that one branch needs is computed there")
+zipped_stacks = Pass("zipped_stacks", zip_stacks, "stacks that grow and shrink together are one")
 remade_frames = Pass("remade_frames", remake_frames, "what a loop saves is computed again, where that costs nothing")
 scalars = Pass("scalars", make_scalars, "a small array that is only taken apart is its elements")
 fused_loops = Pass("fused_loops", fuse_loops, "loops over the same range, one beside the other, are one")
@@ -109,10 +111,13 @@ forward_moved = _step("forward_moved", _moved)
 forward_normalised = _step("forward_normalised", _normal)
 forward_in_place = _step("forward_in_place", _normal | destinations)
 
-default = (simplify >> remade_frames >> scalars >> lower).named("default")
+# frames that are remade bring the loops inside them beside those that read what they saved: hence twice
+frames = limit(zipped_stacks >> remade_frames, 2).named("frames")
+
+default = (simplify >> frames >> scalars >> lower).named("default")
 
 # for devices, where to read an element from the host is a copy
-whole_arrays = (simplify >> remade_frames >> lower).named("whole_arrays")
+whole_arrays = (simplify >> frames >> lower).named("whole_arrays")
 
 STRATEGIES: dict[str, Strategy] = {
     name: s for name, s in dict(globals()).items() if name[0] != "_" and name.islower() and isinstance(s, Strategy)

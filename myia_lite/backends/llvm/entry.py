@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from ...ir import Array, Residual, Scalar
-from . import jit, runtime
+from . import jit, references, runtime
 from .layout import DATA
 from .leaves import PLACED, PYTHON, Arguments, Results
 from .native import Program, Record, slots_of
@@ -45,6 +45,7 @@ API = {
     "PyErr_Clear": "void ()",
     "Py_IncRef": "void (ptr)",
     "Py_DecRef": "void (ptr)",
+    **references.IMPORTS,
 }
 NUMPY_API = {  # position in NumPy's table of functions, signature
     "PyArray_Scalar": (60, "ptr (ptr, ptr, ptr)"),
@@ -161,9 +162,8 @@ class _Entry(Code):
         lines = [*self.allocas(), *room, *self.lines]
         objects = "".join(f"@{symbol} = external global i8\n" for symbol, _ in self.objects.values())
         wrap = WRAP.replace("@ty_array", self.hold(np.ndarray))
-        return f"{objects}{DECLARED}{wrap}\ndefine ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kw) {{\n" + (
-            "\n".join([*lines, "}"])
-        )
+        before = f"{objects}{DECLARED}{references.text()}{ASIDE}{wrap}"
+        return "\n".join([before, "define ptr @entry(ptr %self, ptr %args, i64 %nargs, ptr %kw) {", *lines, "}"])
 
     def _count_arguments(self) -> None:
         """As many as there are, called by the same names in the same order; `%out` is then null, or one more."""
@@ -222,7 +222,7 @@ class _Entry(Code):
         if self.test is not None:
             x, slot = self.call_python(self.test)
             self.equal("ptr", x, self.hold(True))
-            self.do(f"call void @Py_DecRef(ptr {x})")
+            self.do(f"call void @dec(ptr {x})")
             self.do(f"store ptr null, ptr {slot}")
 
     def _out(self) -> None:
@@ -266,12 +266,7 @@ class _Entry(Code):
             self.start(any_)
             self.branch(self.let(f"icmp sge i64 {error}, {OUTSIDE}"), bad, "slow")
         self.start(bad)
-        for k, v in enumerate([error, *(self.load("i64", "%r", 8 * k) for k in range(4))]):
-            x = self.let(f"call ptr @PyLong_FromLongLong(i64 {v})")
-            self.do(f"store ptr {x}, ptr {self.at('%e', 8 * k)}")
-        self.let(f"call ptr @PyObject_Vectorcall(ptr {self.load('ptr', '%self', ITEM + 8)}, ptr %e, i64 5, ptr null)")
-        for k in range(5):
-            self.do(f"call void @Py_DecRef(ptr {self.load('ptr', '%e', 8 * k)})")
+        self.do(f"call void @fail(ptr %self, i64 {error}, ptr %r)")
         self.do("br label %failed")
         self.start(good)
 
@@ -284,11 +279,7 @@ class _Entry(Code):
     def _otherwise(self) -> None:
         self.start("slow")
         self.give_up("held", "made")
-        following = self.load("ptr", self.load("ptr", self.load("ptr", "%self", ITEM), ITEMS), 0)
-        self.do(f"call void @Py_IncRef(ptr {following})")
-        x = self.let(f"call ptr @PyObject_Vectorcall(ptr {following}, ptr %args, i64 %nargs, ptr %kw)")
-        self.do(f"call void @Py_DecRef(ptr {following})")
-        self.do(f"ret ptr {x}")
+        self.do(f"ret ptr {self.let('tail call ptr @otherwise(ptr %self, ptr %args, i64 %nargs, ptr %kw)')}")
         self.start("failed")
         self.give_up("held", "made")
         self.do("ret ptr null")
@@ -310,6 +301,56 @@ DECLARED = "\n".join(
         "",
     ]
 )
+ASIDE = f"""
+; what is rare stands aside, so that a call that fits saves no registers for it
+
+; the exception of an error, made in Python
+define internal void @fail(ptr %self, i64 %error, ptr %r) cold noinline {{
+entry:
+  %e = alloca [5 x ptr]
+  %code = call ptr @PyLong_FromLongLong(i64 %error)
+  store ptr %code, ptr %e
+  br label %make
+make:
+  %k = phi i64 [0, %entry], [%k1, %make]
+  %vp = getelementptr i64, ptr %r, i64 %k
+  %v = load i64, ptr %vp
+  %x = call ptr @PyLong_FromLongLong(i64 %v)
+  %k1 = add i64 %k, 1
+  %xp = getelementptr ptr, ptr %e, i64 %k1
+  store ptr %x, ptr %xp
+  %more = icmp ult i64 %k1, 4
+  br i1 %more, label %make, label %raise
+raise:
+  %fp = getelementptr i8, ptr %self, i64 {ITEM + 8}
+  %f = load ptr, ptr %fp
+  %none = call ptr @PyObject_Vectorcall(ptr %f, ptr %e, i64 5, ptr null)
+  br label %drop
+drop:
+  %j = phi i64 [0, %raise], [%j1, %drop]
+  %yp = getelementptr ptr, ptr %e, i64 %j
+  %y = load ptr, ptr %yp
+  call void @Py_DecRef(ptr %y)
+  %j1 = add i64 %j, 1
+  %left = icmp ult i64 %j1, 5
+  br i1 %left, label %drop, label %done
+done:
+  ret void
+}}
+
+; the next way in
+define internal ptr @otherwise(ptr %self, ptr %args, i64 %nargs, ptr %kw) cold noinline {{
+  %ways = getelementptr i8, ptr %self, i64 {ITEM}
+  %list = load ptr, ptr %ways
+  %items = getelementptr i8, ptr %list, i64 {ITEMS}
+  %first = load ptr, ptr %items
+  %next = load ptr, ptr %first
+  call void @Py_IncRef(ptr %next)
+  %x = call ptr @PyObject_Vectorcall(ptr %next, ptr %args, i64 %nargs, ptr %kw)
+  call void @Py_DecRef(ptr %next)
+  ret ptr %x
+}}
+"""
 WRAP = f"""
 ; the NumPy array of a result: a copy of a small one, the memory itself of a large one; null with the exception set
 define internal ptr @wrap(ptr %obj, i32 %rank, ptr %dims, i64 %bytes, ptr %descr) {{

@@ -197,7 +197,7 @@ class Results:
             self._apart(data, size, c.load("ptr", y, VALUE), known_size(b) * ITEMSIZE[b.dtype])
             c.do(f"br label %{next_}")
             c.start(next_)
-        c.do(f"call void @Py_IncRef(ptr {x})")
+        c.do(f"call void @inc(ptr {x})")
         c.do(f"store ptr {x}, ptr %made{self._slot(leaf)}")
         c.do(f"br label %{done}")
         c.start(done)
@@ -236,7 +236,7 @@ class Results:
 
     def new_array(self, t, rank: int, dims: str) -> str:
         descr = self.code.hold(NUMPY[t.dtype])
-        self.code.do(f"call void @Py_IncRef(ptr {descr})")
+        self.code.do(f"call void @inc(ptr {descr})")
         objects = f"ptr {self.code.hold(np.ndarray)}, ptr {descr}"
         return f"call ptr @PyArray_NewFromDescr({objects}, i32 {rank}, ptr {dims}, ptr null, ptr null, i32 0, ptr null)"
 

@@ -148,7 +148,7 @@ class Code:
         return f"%{slots}{k}"
 
     def keep(self, x: str) -> None:
-        self.do(f"call void @Py_IncRef(ptr {x})")
+        self.do(f"call void @inc(ptr {x})")
         self.own(x)
 
     def new(self, call: str) -> tuple[str, str]:
@@ -173,7 +173,7 @@ class Code:
                 some, done = self.label(), self.label()
                 self.branch(self.is_("ptr", x, "null"), done, some)
                 self.start(some)
-                self.do(f"call void @Py_DecRef(ptr {x})")
+                self.do(f"call void @dec(ptr {x})")
                 self.do(f"br label %{done}")
                 self.start(done)
 
@@ -255,7 +255,7 @@ class Code:
         if isinstance(form, str):
             return leaf(form)
         if form.kind == "is":
-            self.do(f"call void @Py_IncRef(ptr {self.hold(form.of)})")
+            self.do(f"call void @inc(ptr {self.hold(form.of)})")
             return self.hold(form.of), self.own(self.hold(form.of), "made")
         if form.kind == "complex":
             return leaf("complex")

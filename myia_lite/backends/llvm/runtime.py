@@ -24,7 +24,7 @@ from __future__ import annotations
 import ctypes
 import functools
 
-from . import cores, jit, merge_sort, records, signals
+from . import cores, jit, merge_sort, records, references, signals
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 OUTSIDE = 1 << 32  # is added to the id of what Python functions raise, which the context holds
@@ -673,12 +673,14 @@ done:
   ret i64 %n
 }}
 
+{chr(10).join(f"declare void @{f}(ptr)" for f in references.IMPORTS if f not in ("Py_IncRef", "Py_DecRef"))}
+{references.text()}
 ; a call of an object with an entry in its slot: of machine code, at once; the reference keeps that code alive meanwhile
 define ptr @rt_vectorcall(ptr %callable, ptr %args, i64 %nargsf, ptr %kw) {{
 entry:
   %at = getelementptr i8, ptr %callable, i64 24
   %entry.1 = load ptr, ptr %at
-  call void @Py_IncRef(ptr %entry.1)
+  call void @inc(ptr %entry.1)
   %tp = getelementptr i8, ptr %entry.1, i64 8
   %type = load ptr, ptr %tp
   %builtin = icmp eq ptr %type, @PyCFunction_Type
@@ -698,7 +700,7 @@ any:
   br label %done
 done:
   %out = phi ptr [%one, %direct], [%two, %any]
-  call void @Py_DecRef(ptr %entry.1)
+  call void @dec(ptr %entry.1)
   ret ptr %out
 }}
 
@@ -809,7 +811,7 @@ EXPORTS = (
     "rt_threads",
     *signals.EXPORTS,
 )
-PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef", *signals.PYTHON)
+PYTHON = ("PyCapsule_GetPointer", "PyObject_Vectorcall", "Py_IncRef", "Py_DecRef", *references.IMPORTS, *signals.PYTHON)
 _library = None
 
 
