@@ -149,6 +149,28 @@ def test_a_sum_in_a_loop_is_added_up_where_it_lies():
     assert text.count("call ptr @rt_alloc") == 1  # the zeros that it begins with
 
 
+def test_results_of_open_sizes_take_over_memory():
+    def shorter(x, y, z):
+        w = np.sqrt(x) + y  # as long as y, which may be shorter than x
+        return w[: len(z)] * z
+
+    def f(x, n):
+        y = x + 1.0
+        for _ in range(n):
+            y = y * 0.5 + x[::-1]
+            y = y[:1] + y
+        return y
+
+    compiled = myia(f)
+    for n in (5, 8, 13):
+        x = RNG.standard_normal((n, 3))
+        np.testing.assert_allclose(compiled(x, 4), f(x, 4), rtol=1e-12)
+    compiled = myia(shorter)
+    for n in (5, 8, 13):
+        x = RNG.random(n)
+        np.testing.assert_allclose(compiled(x, x, x[2:]), shorter(x, x, x[2:]), rtol=1e-12)
+
+
 # ---- rows of zeros ---------------------------------------------------------------------------------------------------
 def blended(t, p, w):
     """Points moved by several affine maps, each by two of the parameters, and blended."""
@@ -194,6 +216,15 @@ def test_rows_of_zeros_are_left_out(n, skipped):
     got = myia(jacobian)(*args)
     assert any(skipped) == (n > 1)
     np.testing.assert_allclose(got, myia(jacobian, backend="interp")(*args), rtol=1e-12, atol=1e-13)
+
+
+def test_rows_of_open_length(skipped):
+    compiled, reference = myia(jacobian), myia(jacobian, backend="interp")
+    for n in (45, 101, 3, 1000):  # from the second on they share a program
+        skipped.clear()
+        args = inputs(n)
+        np.testing.assert_allclose(compiled(*args), reference(*args), rtol=1e-12, atol=1e-13)
+        assert any(skipped) == (n in (45, 101))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

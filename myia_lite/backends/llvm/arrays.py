@@ -49,15 +49,16 @@ def materialise(ctx, node, plan):
 def _reclaimed(kernel: Kernel, node, expression) -> ArrayValue | None:
     """The memory of an operand that dies here, where each element of it is read for its place in the result only."""
     ctx = kernel.ctx
-    if None in node.type.shape or kernel.inexact(expression):
+    if kernel.inexact(expression):
         return None
     for a in kernel.plan.operands(node):
         if a.type == node.type and ctx.reusable(a, node):
             x = ctx.array(a)
             place = Target(kernel, x, kernel.index())
-            if all(place.same(e) for e in expression.walk() if isinstance(e, (Load, Gather)) and e.data is x.data):
+            reads = [e for e in expression.walk() if isinstance(e, (Load, Gather)) and e.data is x.data]
+            if reads and all(map(place.same, reads)):
                 kernel.written = x.data
-                return ctx.consume(a)
+                return ArrayValue(ctx.consume(a).obj, x.data, tuple(map(as_value, kernel.sizes)), node.type)
     return None
 
 

@@ -7,6 +7,8 @@ that cost less than the memory traffic which they save; and no read of an array 
 
 from __future__ import annotations
 
+from math import prod
+
 from ...ir import Apply, Array, Constant, Graph, Node
 from .contractions import Contraction, Meaning, Mismatch, contraction, in_vectors, near
 
@@ -299,8 +301,10 @@ def _splits_rows(node: Apply) -> bool:
     """Is it a reshape that leaves the last axis as it is?"""
     if node.op.name != "reshape":
         return False
-    old, new = node.args[0].type.shape, node.type.shape
-    return len(new) > 1 and bool(old[-1]) and old[-1] == new[-1]
+    (rows, columns), (*new, last) = node.args[0].type.shape, node.type.shape
+    if columns is None:
+        return last is None and None not in new and prod(new) == rows
+    return columns > 0 and columns == last and len(new) > 0
 
 
 def in_one_piece(node: Apply) -> bool:

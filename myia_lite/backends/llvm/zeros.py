@@ -17,6 +17,7 @@ from .scalars import number
 from .sizes import ZERO
 
 ROWS, SHARE = 8, 4  # rows from which on it is worth a look, at no more than one in so many of the elements
+UNKNOWN = 64  # taken for a size that only the running program knows
 
 
 def accumulate(kernel: Kernel, target: Target, expression: Expr, add: bool = False) -> None:
@@ -29,18 +30,13 @@ def accumulate(kernel: Kernel, target: Target, expression: Expr, add: bool = Fal
         return
     rows, others = factors
     b, zero = kernel.b, number(target.array.type.dtype, 0)
-    total = zero
-    for e in others:
-        total = _fold(kernel, groups, {}, e, total, lambda t, x: b.fadd(t, b.fmul(x, zero), flags=("reassoc",)))
-    finite = b.fcmp_ordered("==", total, zero)
+    products = _fold(kernel, groups, {}, others, zero, lambda t, x: b.fadd(t, b.fmul(x, zero), flags=("reassoc",)))
+    infinite = b.fcmp_unordered("!=", products, zero)
 
     def needed(indexes):
-        something = b.not_(finite)
-        for e in rows:
-            something = _fold(
-                kernel, groups[1:], indexes, e, something, lambda t, x: b.or_(t, b.fcmp_unordered("!=", x, zero))
-            )
-        return something
+        return _fold(
+            kernel, groups[1:], indexes, rows, infinite, lambda t, x: b.or_(t, b.fcmp_unordered("!=", x, zero))
+        )
 
     assign(kernel, target, expression, add, needed)
 
@@ -91,9 +87,9 @@ def _walks(e: Expr, group) -> bool:
 
 def _pays(kernel: Kernel, groups, rows, others) -> bool:
     """Is there much less to look at than to compute?"""
-    extents = {g: kernel.extent(g) for g in groups}
-    if not all(isinstance(n, int) for n in extents.values()) or extents[groups[0]] < ROWS:
+    if not isinstance(count := kernel.extent(groups[0]), int) or count < ROWS:
         return False
+    extents = {g: n if isinstance(n := kernel.extent(g), int) else UNKNOWN for g in groups}
 
     def looked_at(exprs):
         return sum(prod(n for g, n in extents.items() if _walks(e, g)) for e in exprs)
@@ -101,12 +97,23 @@ def _pays(kernel: Kernel, groups, rows, others) -> bool:
     return SHARE * (looked_at(rows) + looked_at(others)) <= prod(extents.values())
 
 
-def _fold(kernel: Kernel, groups, indexes, e: Expr, total, step):
-    """`total = step(total, element)` over the elements of an expression, at `indexes` along the other axes."""
-    if not groups:
-        return step(total, Point(kernel, indexes, vector=False).value(e))
-    if not _walks(e, groups[0]):
-        return _fold(kernel, groups[1:], indexes, e, total, step)
-    with counted(kernel.b, kernel.extent(groups[0]), total) as (i, carried):
-        carried.next = _fold(kernel, groups[1:], {**indexes, groups[0][-1]: i}, e, carried.value, step)
+def _fold(kernel: Kernel, groups, indexes, exprs, total, step):
+    """`total = step(total, element)` over the elements of expressions, at `indexes` along the other axes.  Those that
+    walk along the same axes go together."""
+    alike: dict[tuple, list[Expr]] = {}
+    for e in exprs:
+        alike.setdefault(tuple(g for g in groups if _walks(e, g)), []).append(e)
+    for loops, members in alike.items():
+        total = _over(kernel, loops, indexes, members, total, step)
+    return total
+
+
+def _over(kernel: Kernel, loops, indexes, exprs, total, step):
+    if not loops:
+        point = Point(kernel, indexes, vector=False)
+        for e in exprs:
+            total = step(total, point.value(e))
+        return total
+    with counted(kernel.b, kernel.extent(loops[0]), total) as (i, carried):
+        carried.next = _over(kernel, loops[1:], {**indexes, loops[0][-1]: i}, exprs, carried.value, step)
     return carried.value
