@@ -25,8 +25,7 @@ ONE_SMALL, MANY_SMALL = 1 << 18, 1 << 18  # multiplications up to which a produc
 NARROW = 1 << 10  # elements of an operand that is so small that BLAS has no use for its blocks
 REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
 MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
-TINY = 512  # multiplications up to which a product is vector code of its own, better than a call of BLAS
-NARROW = 4  # the inner size up to which a larger one is better computed where its elements are used
+FEW_TERMS = 4  # the inner size up to which a product that is not tiny is better computed where its elements are used
 
 
 class Plan:
@@ -150,7 +149,7 @@ def _contract(out: Plan, graph: Graph, uses, pinned, position) -> None:
             c = contraction(meaning, node)
         except Mismatch:
             continue
-        if c is None or not _worth_contracting(c, node, meaning):
+        if c is None or not _worth_contracting(c, node, meaning) or _used_in_place(c, node, uses, pinned):
             continue
         if any(_moves_past_write(n.args, position[n], position[node], graph) for n in c.inner):
             continue
@@ -179,6 +178,22 @@ def _worth_contracting(c: Contraction, node: Apply, meaning: Meaning) -> bool:
     if node.op.name != "matmul":
         return node.op.name != "transpose" or not _by_blas(c)
     return not _by_blas(c)
+
+
+def _used_in_place(c: Contraction, node: Apply, uses, pinned) -> bool:
+    """Is it a product of narrow matrices whose elements are used one by one, at one place?"""
+    if node.op.name not in ("matmul", "transpose") or not narrow_product(c.terms[0].node):
+        return False
+    while node not in pinned:
+        consumers = [x for x, _ in uses.get(node, ()) if x.op.name != "dim"]
+        if len(consumers) != 1:
+            return False
+        (node,) = consumers
+        if node.op.elementwise:
+            return True
+        if node.op.name not in ("reshape", "transpose", "slice"):
+            return False
+    return False
 
 
 def _by_blas(c: Contraction) -> bool:
@@ -294,7 +309,7 @@ def narrow_product(node: Apply) -> bool:
         return False
     m, n = node.type.shape
     k = inner_size(node)
-    return k is not None and 1 < k <= NARROW and (m is None or n is None or m * n * k > TINY)
+    return k is not None and 1 < k <= FEW_TERMS and (m is None or n is None or m * n * k > TINY)
 
 
 def _splits_rows(node: Apply) -> bool:
