@@ -289,3 +289,49 @@ def test_in_many_threads():
     for t in threads:
         t.join()
     assert all(np.allclose(a, expected) for k in range(4) for a in out[k])
+
+
+# ------------------------------------------------------------------------------------------- numbers known at compile time
+@pytest.mark.parametrize("leaves", (64, 4096))
+def test_a_tree_of_known_depth_compiles_in_bounded_time(leaves):
+    """Its bounds are known at each call, but not every node has a graph of its own."""
+
+    def f(x):
+        return tree(x, 0, len(x))
+
+    x = 1.0 + np.arange(leaves) / leaves
+    compiled = myia(f)
+    graphs = reachable(compiled._infer(*compiled._signature((x,), {})).graph)
+    assert sum(g.name == "tree" for g in graphs) <= 24
+    assert compiled(x) == pytest.approx(1 / np.sum(1 / x))
+    assert np.allclose(grad(f)(x), f(x) ** 2 / x**2)
+
+
+def test_recursion_over_the_parts_of_a_tuple_knows_its_numbers():
+    """An index of a tuple of different things has to be known, however many calls there are."""
+
+    def run(layers, k, x):
+        if k == len(layers):
+            return x
+        layer = layers[k]
+        return run(layers, k + 1, np.tanh(layer[0] * x) + (layer[1] if len(layer) > 1 else 0.0))
+
+    def total(items, low, high):
+        if high - low == 1:
+            return np.sum(items[low])
+        middle = (low + high) // 2
+        return total(items, low, middle) + 2.0 * total(items, middle, high)
+
+    layers = tuple((0.5,) if k % 2 else (0.5, 0.1 * k) for k in range(30))
+    items = tuple(np.ones(k % 5 + 1) * k for k in range(40))
+    for f, args in ((lambda layers, x: run(layers, 0, x), (layers, 0.3)), (lambda x: total(x, 0, 40), (items,))):
+        assert myia(f)(*args) == pytest.approx(f(*args))
+
+
+def test_shapes_that_depend_on_known_numbers():
+    """Arrays made in a recursion have known shapes as long as their sizes are."""
+
+    def steps(n):
+        return np.ones(1) if n == 0 else np.concatenate((steps(n - 1) * 0.5, np.ones(1)))
+
+    assert np.allclose(myia(lambda: steps(8))(), steps(8))

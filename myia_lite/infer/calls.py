@@ -1,11 +1,12 @@
 """Calls: binding of arguments, and one closed graph for each (function, templates of its arguments).
 
 Known ints, bools, strings and functions among the arguments stay known inside; floats do not, so that a learning rate
-compiles once.  A recursive call finds its graph under way; the template of its result is then iterated to a fixpoint.
+compiles once, and in a recursion ints only for a while.  A recursive call finds its graph under way; the template of its result is then iterated to a fixpoint.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..ir import Graph, MyiaError, MyiaRecursionError, Never, Node, Tuple, Type
@@ -19,7 +20,7 @@ from .templates import NO_VALUE, Env, captures
 from .values import AtPoint, Bound, Closure, Ruled, Sequence, Static, Transformed, Value
 
 DEPTH = 200  # specialisations under way at once
-SAME = 20  # of one function: then its known numbers are given up
+SAME = 20  # that a function made of itself, for one known number or another: then these are given up
 GROWING = 100  # calls of one function under way, each with larger arguments
 LARGEST = 2_000  # parts of the arguments of a recursive call, unless they are no more than those of the first call
 ROUNDS = 12
@@ -53,6 +54,8 @@ class Calls(Expressions):
         self.parse = parse
         self.memo: dict[object, Specialisation] = {}
         self.stack: list[Specialisation] = []
+        self.specialisations: Counter = Counter()  # (code, templates but for known numbers) -> how many
+        self.by_number: set[tuple] = set()  # of these, where the numbers have to be known
         self.parsed: dict[object, object] = {}
         self.dependencies: list = []
 
@@ -189,11 +192,30 @@ class Calls(Expressions):
     def closed(self, code, name: str, values: list[Value], names, walk, **attrs) -> Value:
         """Call `code` on `values` as a closed graph, which `walk(values inside) -> ends` makes on first use."""
         templates = tuple(generalised(self.template(v), FLOATS) for v in values)
-        if sum(s.code == code for s in self.stack) >= SAME:
-            templates = tuple(map(generalised, templates))
+        spec = self._for_any_number(code, name, templates, names, walk)
+        if spec is None:
+            spec = self.specialised(code, name, templates, names, walk)
+        else:
+            templates = spec.key[1]
         nodes = [n for v, t in zip(values, templates, strict=True) for n in self.coerce(v, t)]
-        spec = self.specialised(code, name, templates, names, walk)
         return self.invoke(spec, nodes, **attrs)
+
+    def _for_any_number(self, code, name, templates, names, walk) -> Specialisation | None:
+        """The graph for all numbers, where a function that calls itself has been specialised for many: a tree whose
+        depth is known would have a graph for each node.  None where it has not, or needs them known, as indexes of
+        tuples are.
+        """
+        if (code, templates) in self.memo or not any(s.code == code for s in self.stack):
+            return None
+        key = code, tuple(map(generalised, templates))
+        self.specialisations[key] += 1
+        if key[1] == templates or self.specialisations[key] <= SAME or key in self.by_number:
+            return None
+        try:
+            return self.specialised(code, name, key[1], names, walk)
+        except MyiaError:
+            self.by_number.add(key)
+            return None
 
     def specialised(self, code, name, templates, names, walk, prepare=None) -> Specialisation:
         key = (code, templates)
