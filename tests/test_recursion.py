@@ -291,7 +291,7 @@ def test_in_many_threads():
     assert all(np.allclose(a, expected) for k in range(4) for a in out[k])
 
 
-# ------------------------------------------------------------------------------------------- numbers known at compile time
+# ------------------------------------------------------------------------------------------- numbers that are known
 @pytest.mark.parametrize("leaves", (64, 4096))
 def test_a_tree_of_known_depth_compiles_in_bounded_time(leaves):
     """Its bounds are known at each call, but not every node has a graph of its own."""

@@ -1,7 +1,8 @@
 """Calls: binding of arguments, and one closed graph for each (function, templates of its arguments).
 
-Known ints, bools, strings and functions among the arguments stay known inside; floats do not, so that a learning rate
-compiles once, and in a recursion ints only for a while.  A recursive call finds its graph under way; the template of its result is then iterated to a fixpoint.
+Known ints, bools, strings and functions among the arguments stay known inside, in a recursion only for a while; floats
+do not, so that a learning rate compiles once.  A recursive call finds its graph under way; the template of its result
+is then iterated to a fixpoint.
 """
 
 from __future__ import annotations

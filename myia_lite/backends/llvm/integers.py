@@ -8,6 +8,9 @@ from llvmlite import ir
 def divmod(b: ir.IRBuilder, x, y):
     """Floor quotient and remainder; both are 0 for a divisor 0, and the least integer over -1 wraps around."""
     t = x.type
+    n = y.constant if isinstance(y, ir.Constant) else None
+    if isinstance(n, int) and n > 0 and n & (n - 1) == 0:  # a shift rounds down
+        return b.ashr(x, ir.Constant(t, n.bit_length() - 1)), b.and_(x, ir.Constant(t, n - 1))
     zero, one, minus_one = ir.Constant(t, 0), ir.Constant(t, 1), ir.Constant(t, -1)
     by_zero, by_minus_one = b.icmp_signed("==", y, zero), b.icmp_signed("==", y, minus_one)
     safe = b.select(b.or_(by_zero, by_minus_one), one, y)  # the machine's division traps on both

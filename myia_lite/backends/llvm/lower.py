@@ -10,7 +10,7 @@ from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
 from . import arrays, blocks, chunks, filled, foreign, libm, polls, scalars, sums
 from .context import Context
 from .cost import Work
-from .layout import I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
+from .layout import I1, I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
 from .module import ModuleBuilder
 from .ownership import CallGraph, Cell, Ownership, source, tail
@@ -46,13 +46,17 @@ def copies(g: Graph, calls: CallGraph) -> int:
     calls, and LLVM sees what a call and the next have in common."""
     again = calls.again(g)
     nodes = [n for h in g.nested() for n in h.nodes]
-    if not again or any(n.op.name == "loop" or isinstance(n.type, Array) and not n.op.in_place for n in nodes):
+    if not again or any(n.op.name == "loop" or _makes_array(n) for n in nodes):
         return 1
     levels = total = 0
     while levels < DEEPEST and total < UNROLLED:
         total += len(nodes) * again**levels
         levels += 1
     return max(levels - (total > UNROLLED), 1)
+
+
+def _makes_array(n: Apply) -> bool:
+    return isinstance(n.type, Array) and not n.op.in_place and n.op.name not in ("get", "call", "switch", "case")
 
 
 class Exit:
@@ -239,6 +243,9 @@ class Lowering(Context):
         start = b.block
         if g in self.calls.recursive and self.first:
             self._check_stack()
+        elif not self.first:  # so LLVM sees that a level without a call has not failed
+            fine = b.icmp_unsigned("==", b.load(self.context, typ=I64), i64(0))
+            b.call(self.intrinsic("llvm.assume", ll.VoidType(), [I1]), [fine])
         if self.calls.jumps[g]:
             values = self.header(g, values, "again")
             self.latches[g] = self._latch(g)
