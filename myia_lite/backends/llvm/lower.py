@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
+from ..walk import JUMPS, Walk
 from . import arrays, blocks, chunks, filled, foreign, libm, polls, scalars, sums
 from .context import Context
 from .cost import Work
 from .layout import I1, I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
 from .module import ModuleBuilder
-from .ownership import CallGraph, Cell, Ownership, source, tail
+from .ownership import CallGraph, Cell, source, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
 from .unique import Uniqueness, counted_pushes, counter
 
@@ -89,14 +88,13 @@ class Exit:
         return unflatten(self.type, values)
 
 
-class Lowering(Context):
+class Lowering(Walk, Context):
     def __init__(self, module: ModuleBuilder, graph: Graph, calls: CallGraph, work: Work, results=(), copy: int = 0):
         every = module.functions[graph]
         super().__init__(module, every[copy])
-        self.graph, self.calls, self.work = graph, calls, work
+        self.set_out(graph, calls, lambda g: arrays.plan(g, contract=True))
+        self.work = work
         self.first, self.next = copy == 0, every[(copy + 1) % len(every)]
-        self.plans = {g: arrays.plan(g, contract=True) for g in graph.nested()}
-        self.ownership = Ownership(graph, self.operands)
         self.unique = Uniqueness(graph, self.ownership, lambda g: self.plans[g].inlined, calls.jumps[graph])
         self.fillings = filled.Fillings(graph)
         self.reserved: dict[Node, ll.Value] = {}  # a loop's stack -> has it room for all that the loop pushes?
@@ -106,10 +104,6 @@ class Lowering(Context):
         if graph in calls.recursive and self.first:
             self.descents.update(polls.first(graph, lambda n: n.op.name == "call" and n.graphs[0] in calls.recursive))
         self.strips: dict[Node, tuple] = {}  # a loop's switch -> (loop, its state, where it polls next, the latch)
-        self.dying: set[Cell] = set()  # what the node being lowered may consume
-        self.reads: Counter = Counter()  # how often it reads each cell
-        self.plan = None
-        self.skipped: set[Node] = set()  # what has been computed ahead; see `blocks.py`
         self.places = self._places(results)
         self.long = sum(len(h.nodes) for h in graph.nested()) >= chunks.NODES
         self.marks: chunks.Marks | None = None  # of the body that is being lowered
@@ -144,31 +138,9 @@ class Lowering(Context):
             phi.add_incoming(own, after)
         return ArrayValue(obj, data, made.dims, t)
 
-    def operands(self, g: Graph, node: Apply):
-        if node in self.plans[g].inlined:
-            return ()
-        if node.op.name in RULES or node.op.name in JUMPS:
-            return node.args
-        return self.plans[g].operands(node)
-
     # ---- values ------------------------------------------------------------------------------------------------------
-    def value(self, node: Node):
-        return self._read(self.ownership.tree(node))
-
-    def _read(self, tree):
-        if isinstance(tree, tuple):
-            return tuple(map(self._read, tree))
-        return self.values[tree] if tree.constant is None else self.constant(tree.constant, tree.type)
-
-    def define(self, node: Node, value) -> None:
-        self._bind(self.ownership.tree(node), value)
-
-    def _bind(self, tree, value) -> None:
-        if isinstance(tree, tuple):
-            for t, v in zip(tree, value, strict=True):
-                self._bind(t, v)
-        else:
-            self.values[tree] = value
+    def fixed(self, cell: Cell):
+        return self.constant(cell.constant, cell.type)
 
     def retain(self, value, t: Type) -> None:
         visit(self.module, self.b, "retain", NULL, value, t)
@@ -180,9 +152,6 @@ class Lowering(Context):
         for c in cells:
             self.release(self.values[c], c.type)
 
-    def movable(self, cell: Cell) -> bool:
-        return cell in self.dying and self.reads[cell] == 1
-
     def reusable(self, x: Node, node: Node) -> bool:
         cell = next(iter(self.ownership.counted(x)), None)
         if cell is None or node in self.places or source(x) in self.places:
@@ -190,7 +159,6 @@ class Lowering(Context):
         return cell in self.unique and self.movable(cell)
 
     def consume(self, node: Node):
-        """The value of an argument, owned: moved at its last use, else retained."""
         value = self.value(node)
         for c in self.ownership.counted(node):
             if self.movable(c):
@@ -326,14 +294,9 @@ class Lowering(Context):
                 phi.add_incoming(part, self.b.block)
         self.b.branch(block)
 
-    def cells(self, nodes) -> set[Cell]:
-        return {c for n in nodes for c in self.ownership.counted(n)}
-
     def body(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
-        """The nodes of `g` from here to a jump, by way of `leave` unless it is one round a loop; `owned` is
-        released."""
         outer, self.marks = self.marks, chunks.Marks(self)
-        self._nodes(g, owned, leave)
+        super().body(g, owned, leave)
         self.bodies.append(self.marks)
         self.marks = outer
 
@@ -342,64 +305,11 @@ class Lowering(Context):
         if self.marks is not None:
             self.marks.here()
 
-    def _nodes(self, g: Graph, owned: set[Cell], leave: Exit) -> None:
-        last, plan, end = self.ownership.last[g], self.plans[g], tail(g)
-        unused = [c for c in owned if c not in last]
-        self.drop(unused)
-        owned = owned.difference(unused)
-        dying: dict[int, set[Cell]] = {}  # by the number of the node that uses them last
-        for c in owned:
-            dying.setdefault(last[c], set()).add(c)
-        for i, node in enumerate(g.nodes):
-            self.plan = plan
-            if node in plan.inlined or node in self.skipped or node.op.name in ("get", "tuple"):
-                continue
-            self.dying = dying.get(i, set())
-            owned -= self.dying
-            self.reads = self.ownership.reads(g, node)
-            if node is end:
-                self.dying |= owned
-                self.jump(node, leave)
-                return
-            if self._self_call(node, g, leave):
-                self.again(self.graph, self._arguments(node.args))
-                return
-            value = self.node(node)
-            self.drop(self.dying)
-            if node.type is Never:
-                self.b.unreachable()
-                return
-            self.define(node, value)
-            fresh = self.ownership.counted(node)
-            self.drop(c for c in fresh if c not in last)
-            for c in fresh:
-                if c in last:
-                    owned.add(c)
-                    dying.setdefault(last[c], set()).add(c)
-            self.marks.node()
-        self.dying, self.reads = owned, Counter(self.ownership.counted(g.result))
-        value = self._arguments([g.result])[0]
-        leave.leave(value)
+    def passed(self) -> None:
+        self.marks.node()
 
-    def _arguments(self, nodes) -> list:
-        """The values of `nodes`, all consumed; what else dies here is released."""
-        values = [self.consume(n) for n in nodes]
-        self.drop(self.dying)
-        self.dying = set()
-        return values
-
-    def _self_call(self, node: Apply, g: Graph, leave: Exit) -> bool:
-        return node in self.calls.jumps[self.graph]
-
-    def jump(self, node: Apply, leave: Exit) -> None:
-        """A node in tail position that ends the graph."""
-        name = node.op.name
-        if name == "recur":
-            self.again(node.graphs[0], self._arguments(node.args))
-        elif name == "raise":
-            self.note_error(node, node.args)
-        else:
-            self.branches(node, leave)
+    def unreachable(self) -> None:
+        self.b.unreachable()
 
     # ---- control -----------------------------------------------------------------------------------------------------
     def node(self, node: Apply):
@@ -414,7 +324,6 @@ class Lowering(Context):
         return arrays.lower(self, node, self.plan)
 
     def branches(self, node: Apply, leave: Exit) -> None:
-        """The local graphs of a switch or case, each of which ends by `leave` (or a loop's next trip)."""
         dying = self.dying
         if node.op.name == "switch":
             blocks = [self.block(f"{g.name}") for g in node.graphs]
@@ -431,10 +340,7 @@ class Lowering(Context):
             self.body(g, owned, leave)
 
     def branch_rule(self, node: Apply):
-        leave = Exit(self, node.type, "join")
-        self.branches(node, leave)
-        self.dying = set()
-        return leave.enter()
+        return self.joined(node, Exit(self, node.type, "join"))
 
     def loop(self, node: Apply):
         (g,) = node.graphs
@@ -534,7 +440,6 @@ class Lowering(Context):
         self.b.branch(self.error)
 
 
-JUMPS = ("recur", "raise")
 RULES = {
     "call": Lowering.call,
     "loop": Lowering.loop,
@@ -548,6 +453,7 @@ RULES = {
     "stack_pop": sums.stack_pop,
     "stack_len": sums.stack_len,
 }
+Lowering.ruled = RULES.keys()
 LOWERED = frozenset(
     {
         *RULES,

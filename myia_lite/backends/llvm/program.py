@@ -14,6 +14,7 @@ import itertools
 import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Tuple
+from ..walk import results_of
 from . import jit, outside, records
 from .context import Context
 from .cost import Work, may_run_long
@@ -48,11 +49,6 @@ from .runtime import (
 
 LARGE = 12_000  # lines of LLVM IR
 LOOP, LOOPS = "\nloop", 100  # the label of a counted loop, and how many of them may be optimised together
-
-
-def results_of(graph: Graph) -> tuple:
-    t = graph.result_type
-    return () if t is Never else t.elems if isinstance(t, Tuple) else (t,)
 
 
 def result_slots(graph: Graph) -> list[tuple[Node, int]]:

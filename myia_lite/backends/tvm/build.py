@@ -23,14 +23,17 @@ from tvm.relax import vm_build
 from tvm.tirx import op, transform
 from tvm.tirx import stmt as S
 
-from ...ir import Array, Graph, Never, Tuple
+from ...ir import Array, Graph
 from ...ops.define import NUMPY_DTYPES
 from ..llvm.ownership import CallGraph
-from .code import ANY_KIND, ANY_VALUE, DTYPES, FLOAT, HANDLE, INT, Code, Memory, const, field, offset, pointer, sequence
+from ..walk import results_of
+from .code import ANY_KIND, ANY_VALUE, HANDLE, Code, Memory, const, field, offset, pointer, sequence
 from .halves import Halves, read_inside, split
 from .heap import HEADER, Heap, from_bits, packed
 from .layout import OBJECT, parts
-from .lower import (
+from .lower import Lowering
+from .options import Options
+from .shared import (
     COPIES,
     ERROR,
     RECURSION_ERROR,
@@ -38,20 +41,13 @@ from .lower import (
     STACK_ROOM,
     STATE,
     WINDOW_LIMIT,
-    Lowering,
     Shared,
     address_in,
     read_number,
 )
-from .options import Options
 
 PIPELINE = "myia"
 DEFAULT = Options()
-
-
-def results_of(graph: Graph) -> tuple:
-    t = graph.result_type
-    return () if t is Never else t.elems if isinstance(t, Tuple) else (t,)
 
 
 def leaves_of(t) -> int:
@@ -320,4 +316,4 @@ def _pipeline():
     return lower, transform.LowerTVMBuiltin, nothing
 
 
-__all__ = ["DTYPES", "FLOAT", "INT", "Build", "build", "results_of"]
+__all__ = ["Build", "build"]

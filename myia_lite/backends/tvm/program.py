@@ -15,12 +15,13 @@ import tvm_ffi
 from ...ir import INTS, Array, Graph, MyiaTypeError, MyiaValueError, Residual, Scalar
 from ...ops.define import NUMPY_DTYPES
 from .. import exception
-from .build import build, is_device, leaves_of, results_of
+from ..walk import results_of
+from .build import build, is_device, leaves_of
 from .devices import CPU, DeviceArray, copies, place
 from .graphs import DEVICE, Recorded, Recorder
 from .layout import parts
-from .lower import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 from .options import parse, target_of
+from .shared import COPIES, ERROR, FIRST_ERROR, RECURSION_ERROR, STACK_ROOM, STATE, VALUES, WINDOW_LIMIT
 
 LOCK = threading.Lock()  # TVM's compiler is not known to be safe from several threads
 DTYPE_OF = {k: np.dtype(v) for k, v in NUMPY_DTYPES.items()}
