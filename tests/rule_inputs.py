@@ -108,6 +108,9 @@ EXPRESSIONS = {
         "x: f64[4], i: i64 | reduce_sum(select(eq(iota(shape=(4,)), i), x, zero), axes=(0,))"
     ),
     "reduce_sum(-x, axes=a) == -reduce_sum(x, axes=a)": "x: f64[3] | reduce_sum(-x, axes=(0,))",
+    "x @ w == rows(x) @ w, where all matrices in x meet the same w: one product": (
+        "x: f64[5,2,3], w: f64[3,4] | matmul(x, broadcast(w, shape=(5, 3, 4), axes=(1, 2)), ta=False, tb=False)"
+    ),
     "a.T @ b == matmul[ta](a, b)": (
         "a: f64[3,2], b: f64[3,4] | matmul(transpose(a, perm=(1, 0)), b, ta=False, tb=False)"
     ),

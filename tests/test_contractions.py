@@ -240,3 +240,12 @@ def test_no_windows_in_memory(f):
     args = inputs(shapes, np.float64)
     largest = max(sizes_allocated(value_and_grad(f, argnums=(0, 1, 2)), args))
     assert largest <= 8 * max(np.prod(s) for s in shapes) < 8 * 3 * 5 * 5 * 5 * 6
+
+
+@pytest.mark.parametrize("m", [4096, 4099])
+def test_rows_shared_by_all_cores(m):
+    """Rows in pieces, the last of which is not full, have the same results as on one core."""
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((m, 37)), rng.standard_normal((37, 21))
+    np.testing.assert_allclose(myia(lambda x, w: x @ w)(x, w), x @ w, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(myia(lambda x, w: w.T @ x.T)(x, w), w.T @ x.T, rtol=1e-12, atol=1e-12)

@@ -22,7 +22,7 @@ CONTRACTED = frozenset(
 )  # what a contraction may end in
 FEWEST, TINY = 128, 512  # multiplications up to which one of many products, or a single one, is better unrolled
 ONE_SMALL, MANY_SMALL = 1 << 18, 1 << 18  # multiplications up to which a product, or each of many, is no work for BLAS
-NARROW = 1 << 10  # elements of an operand that is so small that BLAS has no use for its blocks
+NARROW = 1 << 12  # elements of an operand that is so small that BLAS has no use for its blocks
 REDUCTIONS = frozenset(f"reduce_{k}" for k in "sum prod max min any all".split()) | {"argmax", "argmin"}
 MAX_OPERATIONS = 80  # in one loop nest: beyond that registers spill, and compilation takes long
 FEW_TERMS = 4  # the inner size up to which a product that is not tiny is better computed where its elements are used

@@ -271,9 +271,9 @@ class _Nest:
             for d in t.sizes:
                 n = times(self.b, n, d)
             each = plus(self.b, each, n)
-        shared = outer if self.row is None else [*outer, self.row]
-        axis = next((k for k in shared if not isinstance(self.sizes[k], int) or self.sizes[k] >= MANY), None)
-        if axis is None or self.row == axis:
+        among = outer if self.row is None else [*outer, self.row]
+        axis = next((k for k in among if not isinstance(self.sizes[k], int) or self.sizes[k] >= MANY), None)
+        if axis is None:
             axis = next(iter(outer), None)
         size = None
         if axis is not None and not self.overlaps:
@@ -282,6 +282,8 @@ class _Nest:
                     each = times(self.b, each, n)
             each = each // self.width if isinstance(each, int) else self.b.udiv(each, i64(self.width))
             size = grain(self.kernel, self.sizes[axis], each)
+            if axis == self.row and isinstance(size, int):
+                size = _ceil(size, self.rows) * self.rows
         if size is not None:
             with region(self.kernel, self.sizes[axis], size) as (first, last):
                 yield axis, first, last
@@ -340,7 +342,10 @@ class _Nest:
             def at_row(j, rows):
                 _Tile(self, terms, {**indexes, self.lane: i, self.row: j}, rows, lanes).run()
 
-            self._pieces(self.sizes[self.row], self.rows, at_row)
+            if part and part[0] == self.row:
+                self._open_pieces(*part[1:], self.rows, at_row)
+            else:
+                self._pieces(self.sizes[self.row], self.rows, at_row)
 
         self._pieces(self.sizes[self.lane], self.lanes, at_lane)
 
@@ -357,11 +362,15 @@ class _Nest:
             if rest:
                 body(full * width, rest)
             return
-        full = b.udiv(size, i64(width))
+        self._open_pieces(i64(0), size, width, body)
+
+    def _open_pieces(self, first, last, width: int, body) -> None:
+        b = self.b
+        full = b.udiv(b.sub(last, first), i64(width))
         with counted(b, full) as k:
-            body(times(b, k, width), width)
+            body(b.add(first, times(b, k, width)), width)
         if width > 1:
-            with counted(b, size, first=b.mul(full, i64(width))) as i:
+            with counted(b, last, first=b.add(first, b.mul(full, i64(width)))) as i:
                 body(i, 1)
 
 

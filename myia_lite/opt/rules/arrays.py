@@ -6,7 +6,8 @@ import math
 
 from ...ir import Apply, Array, Constant, Node, Scalar, current, shape_of
 from ...ops import PRIMITIVES
-from ...ops.arrays import broadcast, dim, elem, matmul, slice
+from ...ops.arrays import broadcast, dim, elem, matmul, reshape, slice
+from ...ops.arrays.shapes import first_axes_as_one
 from ...ops.elementwise import add, mul
 from ..rule import Rule, RuleSet, computed, equation
 from ..terms import filled, known, made_by, same_value, typed
@@ -357,6 +358,20 @@ def _transposed_matmul(x, perm):
         return matmul(b, a, ta=not x.attrs["tb"], tb=not x.attrs["ta"])
 
 
+@computed("matmul", "x @ w == rows(x) @ w, where all matrices in x meet the same w: one product")
+def _matmul_of_rows(a, b, ta, tb):
+    last = (b.type.rank - 2, b.type.rank - 1)
+    if ta or b.type.rank < 3 or not made_by(b, "broadcast") or b.attrs["axes"] != last:
+        return None
+    w = b.args[0]
+    shape = matmul.type_rule([a.type, b.type], {"ta": ta, "tb": tb}, ()).shape
+    sizes = [dim(a, axis=k) for k, d in enumerate(shape[:-1]) if d is None]
+    if shape[-1] is None:
+        sizes.append(dim(w, axis=0 if tb else 1))
+    rows = first_axes_as_one(a, b.type.rank - 1)
+    return reshape(matmul(rows, w, ta=False, tb=tb), *sizes, shape=shape)
+
+
 SUM_OF_REPEATED = _sum_of_repeated  # of -0.0, sums differ in the sign
 PRODUCTS = RuleSet(
     "reductions and products",
@@ -365,6 +380,7 @@ PRODUCTS = RuleSet(
     _one_hot,
     _matmul_transposed,
     _transposed_matmul,
+    _matmul_of_rows,
 )
 
 
