@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .harness import Row, benchmark
+from .import_time import compiled_modules
 
 PROGRAM = """
 import sys, time
@@ -29,7 +30,7 @@ NAMES = {"network": "network 64-128-10: training step", "gmm": "gmm: gradient"}
 
 def times(name: str, folder: str) -> tuple[int, float, float]:
     """How many programs a new process compiles, and the seconds of its first and second call."""
-    env = {**os.environ, "MYIA_CACHE": "1", "MYIA_CACHE_DIR": folder}
+    env = {**os.environ, "MYIA_CACHE": "1", "MYIA_CACHE_DIR": folder, **compiled_modules(folder)}
     command = [sys.executable, "-c", PROGRAM, name]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)

@@ -287,7 +287,7 @@ g = grad(myia(f))
 for _ in range(3):
     out = g(np.ones(3))
 print(out.tolist(), g.compilations)
-print(*[m for m in sys.modules if m.startswith("myia_lite.")])
+print(*[m for m in sys.modules if m.startswith(("myia_lite.", "llvmlite"))])
 """
 
 
@@ -307,6 +307,18 @@ def test_a_second_process_does_without_the_compiler(tmp_path):
     compiler = {"compiler", "parser", "infer.engine", "ad", "opt", "backends.llvm.lower", "backends.llvm.program"}
     assert {f"myia_lite.{m}" for m in compiler} <= set(first[1].split())
     assert not {f"myia_lite.{m}" for m in compiler} & set(second[1].split())
+    assert "llvmlite.binding" in first[1].split()
+    assert not [m for m in second[1].split() if m.startswith("llvmlite")]
+
+
+def test_code_that_cannot_be_linked_is_an_error():
+    from myia_lite.backends.llvm import jit, loader
+
+    text = "declare i64 @nowhere()\ndefine i64 @f() {\n  %1 = call i64 @nowhere()\n  ret i64 %1\n}\n"
+    with pytest.raises(RuntimeError, match="symbols"):
+        loader.link(jit.emit(jit.parse(text)), {}, ["f"], "broken")
+    with pytest.raises(RuntimeError):
+        loader.link(b"no object file", {}, ["f"], "broken")
 
 
 # ---- what must not be found ------------------------------------------------------------------------------------------
@@ -459,7 +471,7 @@ def test_settings_are_told_apart(variable, monkeypatch):
 
 @pytest.mark.parametrize("what", ["sources", "cpu", "versions"])
 def test_the_environment_is_told_apart(what, monkeypatch):
-    from myia_lite.backends.llvm import jit
+    from myia_lite.backends.llvm import loader
     from myia_lite.cache import environment
 
     run(plain, 2.0)
@@ -469,7 +481,7 @@ def test_the_environment_is_told_apart(what, monkeypatch):
         if what == "sources":
             m.setattr(environment, "_sources", lambda folder: ["another"])
         elif what == "cpu":
-            m.setattr(jit, "target", lambda: ("another", "", "(20, 1, 8)"))
+            m.setattr(loader, "target", lambda: ("another", "", "(20, 1, 8)"))
         else:
             m.setattr(np, "__version__", "another")
         environment.fixed.cache_clear()

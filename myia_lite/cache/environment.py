@@ -18,11 +18,11 @@ OWN = ("MYIA_CACHE", "MYIA_CACHE_DIR", "MYIA_CACHE_SIZE", "MYIA_VERIFY")  # thes
 @lru_cache(1)
 def fixed() -> str:
     """What stays the same while the process runs."""
-    from ..backends.llvm import jit
+    from ..backends.llvm import loader
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [sys.version, sys.flags.optimize, np.__version__, _version("scipy"), _version("llvmlite"), cores]
-    return "\n".join(map(str, [*parts, *jit.target(), ROOT, *_sources(ROOT)]))
+    return "\n".join(map(str, [*parts, *loader.target(), ROOT, *_sources(ROOT)]))
 
 
 def settings() -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from ...ir import Apply, Constant, Graph, Node, Scalar
 from . import polls, vectors
 from .expressions import Affine, Kernel, Point
-from .layout import DATA, I8, REGISTER, i64, load_parts, memory, on_heap, parts, struct, unflatten
+from .layout import I8, REGISTER, i64, load_parts, memory, on_heap, parts, struct, unflatten
 from .loopnest import counted
+from .memory_layout import DATA
 from .ownership import tail
 from .scalars import from_memory, scalar_op, to_memory
 from .sizes import known

@@ -9,7 +9,8 @@ from __future__ import annotations
 import llvmlite.ir as ll
 
 from ...ir import Array, Node, Type
-from .layout import DATA, I1, I8, I64, ITEMSIZE, NULL, PTR, REGISTER, ArrayValue, i64
+from .layout import I1, I8, I64, NULL, PTR, REGISTER, ArrayValue, i64
+from .memory_layout import DATA, ITEMSIZE
 from .module import ModuleBuilder
 from .runtime import FIRST_ERROR, OUTSIDE
 

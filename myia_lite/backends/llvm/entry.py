@@ -13,9 +13,9 @@ import sys
 import numpy as np
 
 from ...ir import Array, Residual, Scalar
-from . import jit, references, runtime
-from .layout import DATA
+from . import loader, references, runtime
 from .leaves import PLACED, PYTHON, Arguments, Results
+from .memory_layout import DATA
 from .native import Program, Record, slots_of
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
 from .runtime import OUTSIDE
@@ -99,10 +99,10 @@ def native_entry(
     entry = _Entry(program, arguments, result, tuple(map(sys.intern, keywords)), captured, watched, test, fixed)
     text = entry.text()
     held = [thing for _, thing in entry.objects.values()]
-    with jit.LOCK:
+    with loader.LOCK:
         imports = {**_api(), **{symbol: id(thing) for symbol, thing in entry.objects.values()}, "run": program.address}
         imports.update((s, a) for s, a in runtime.addresses().items() if s in ("rt_dispose", "rt_capsule_dispose"))
-        library = jit.link(jit.compiled(text, 1), imports, ["entry"], "entry")
+        library = loader.link(loader.compiled(text, 1), imports, ["entry"], "entry")
     method = _MethodDef(name.encode(), library["entry"], FASTCALL_KEYWORDS, None)
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = new(("PyCFunction_NewEx", ctypes.pythonapi))

@@ -15,8 +15,9 @@ import numpy as np
 from ...ir import Apply, Array, element_types
 from ...ops.define import NUMPY_DTYPES
 from ...ops.foreign import External
-from . import jit, runtime
-from .layout import DATA, I1, I8, I64, PTR, REGISTER, ArrayValue, i64
+from . import loader, runtime
+from .layout import I1, I8, I64, PTR, REGISTER, ArrayValue, i64
+from .memory_layout import DATA
 from .module import Symbol
 from .runtime import CONTEXT_VALUES
 
@@ -76,10 +77,10 @@ _library = None
 def _rt_python() -> int:
     """The address of `rt_python`; compiled on first use, under the compiler's lock."""
     global _library
-    with jit.LOCK:
+    with loader.LOCK:
         if _library is None:
             imports = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _API}
-            _library = jit.link(jit.compiled(_TEXT, 1), imports, ["rt_python"], "foreign")
+            _library = loader.link(loader.compiled(_TEXT, 1), imports, ["rt_python"], "foreign")
         return _library["rt_python"]
 
 

@@ -1,31 +1,17 @@
-"""LLVM itself: target, optimisation pipeline, linking into the process."""
+"""LLVM's compiler: target machine, parser, optimisation pipeline, object files."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import threading
+import functools
 
 import llvmlite.binding as llvm
 
-from ... import backends
 
-LOCK = threading.RLock()  # LLVM's contexts are not for concurrent use
-_names = itertools.count()
-_state: dict = {}
-
-
+@functools.cache
 def machine() -> llvm.TargetMachine:
     """The target machine of this computer, with all its features."""
-    if "machine" not in _state:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        _state["machine"] = _make_machine()
-        _state["lljit"] = llvm.create_lljit_compiler(_make_machine())
-    return _state["machine"]
-
-
-def _make_machine():
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
     )
@@ -77,32 +63,3 @@ def assembly(module: llvm.ModuleRef) -> str:
 def emit(module: llvm.ModuleRef) -> bytes:
     """The module as an object file."""
     return machine().emit_object(module)
-
-
-def compiled(text: str, level: int) -> bytes:
-    """The object file of a text that stays the same from process to process: kept, where there is a place for it."""
-    if backends.kept is None:
-        return emit(optimise(parse(text), level))
-    cpu, features, version = target()
-    key = hashlib.sha256(f"{version} {cpu} {features} {level} {text}".encode()).hexdigest()
-    found = backends.kept.read(key)
-    if found is None:
-        found = emit(optimise(parse(text), level))
-        backends.kept.write(key, found)
-    return found
-
-
-def target() -> tuple[str, str, str]:
-    """What decides on machine code beside the program: CPU, its features, LLVM's version."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), str(llvm.llvm_version_info)
-
-
-def link(code: bytes, imports: dict[str, int], exports, name: str):
-    """An object file in this process: a mapping from exported names to addresses; the code lives as long as it does."""
-    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for symbol, address in imports.items():
-        library.import_symbol(symbol, address)
-    for symbol in exports:
-        library.export_symbol(symbol)
-    machine()
-    return library.link(_state["lljit"], f"{name}.{next(_names)}")

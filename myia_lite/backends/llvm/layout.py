@@ -13,21 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 import llvmlite.ir as ll
-import numpy as np
 
 from ...ir import Array, Never, Scalar, Stack, Sum, Tuple, Type
 
 I1, I8, I32, I64 = ll.IntType(1), ll.IntType(8), ll.IntType(32), ll.IntType(64)
 F32, F64, PTR = ll.FloatType(), ll.DoubleType(), ll.PointerType()
 REGISTER = {"bool": I1, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
-NUMPY = {d: np.dtype(n) for d, n in {"bool": "?", "i32": "i4", "i64": "i8", "f32": "f4", "f64": "f8"}.items()}
-ITEMSIZE = {"bool": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
 NULL = ll.Constant(PTR, None)
 
-# A heap object starts with a header; see `runtime.py`.
-HEADER_RC, HEADER_CHILDREN, HEADER_LENGTH, HEADER_CAPACITY = 0, 16, 40, 48
 WIDE = 128  # parts that are loaded or stored in a row
-BOX_DATA, DATA = 24, 64  # where the payload starts: of a record, which is never large; of an array or a stack
 
 
 def i64(n: int):

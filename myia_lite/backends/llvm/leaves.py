@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...ir import Array
-from .layout import ITEMSIZE
+from .memory_layout import ITEMSIZE
 from .native import NUMPY, slots_of
 from .objects import CONTIGUOUS, DESCR, DIMS, FLAGS, NDIM, VALUE, WRITEABLE, Code, kinds_of, leaves_of
 

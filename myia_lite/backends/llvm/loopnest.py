@@ -9,7 +9,8 @@ from llvmlite import ir
 
 from ...ir import Array
 from .expressions import Expr, Kernel, Load, Point, element_pointer
-from .layout import DATA, ITEMSIZE, NULL, ArrayValue, element, i64
+from .layout import NULL, ArrayValue, element, i64
+from .memory_layout import DATA, ITEMSIZE
 from .nests import once, outlined
 from .regions import PIECE, divisible, region, shared_axis, work
 from .scalars import from_memory, intrinsic, number, to_memory

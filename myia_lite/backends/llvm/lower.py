@@ -9,8 +9,9 @@ from ..walk import JUMPS, Walk
 from . import arrays, blocks, chunks, filled, foreign, libm, polls, scalars, sums
 from .context import Context
 from .cost import Work
-from .layout import I1, I64, ITEMSIZE, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
+from .layout import I1, I64, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
+from .memory_layout import ITEMSIZE
 from .module import ModuleBuilder
 from .ownership import CallGraph, Cell, source, tail
 from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR

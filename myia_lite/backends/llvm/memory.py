@@ -6,9 +6,6 @@ import llvmlite.ir as ll
 
 from ...ir import Array, Stack, Sum, Tuple, Type
 from .layout import (
-    BOX_DATA,
-    DATA,
-    HEADER_LENGTH,
     I8,
     I32,
     I64,
@@ -26,6 +23,7 @@ from .layout import (
     tagged,
     unflatten,
 )
+from .memory_layout import BOX_DATA, DATA, HEADER_LENGTH
 from .module import VOID, ModuleBuilder, Symbol
 
 

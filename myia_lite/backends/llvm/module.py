@@ -7,7 +7,8 @@ import numpy as np
 
 from ...ir import Array, Graph
 from . import jit
-from .layout import I64, NUMPY, PTR, element, i64
+from .layout import I64, PTR, element, i64
+from .memory_layout import NUMPY
 
 VOID = ll.VoidType()
 SIGNATURES = {  # of `runtime.py`

@@ -14,15 +14,15 @@ import numpy as np
 
 from ...ir import INTS, Array, Scalar, Type
 from .. import exception, note_line
-from . import jit, outside, records, runtime
-from .layout import DATA, NUMPY
+from . import arenas, loader, outside, runtime
+from .memory_layout import DATA, NUMPY
 from .runtime import FIRST_ERROR, MEMORY_ERROR, OUTSIDE, RECURSION_ERROR
 
 
 def slots_of(t) -> int:
     if isinstance(t, Array):
         return 1 + t.rank
-    if isinstance(t, Scalar) or records.escapes(t):
+    if isinstance(t, Scalar) or arenas.escapes(t):
         return 1
     raise TypeError(f"a value of type {t} at the boundary of a program")
 
@@ -54,8 +54,8 @@ class Program:
         self.params, self.results, self.long = code.params, code.results, code.long
         found = {s: outside.address(s) for s in code.symbols} | (imports or {})
         found |= {s: a.ctypes.data for s, a in code.constants.items()}
-        with jit.LOCK:
-            self._library = jit.link(code.machine_code, found, ["run"], code.name)
+        with loader.LOCK:
+            self._library = loader.link(code.machine_code, found, ["run"], code.name)
         self.address = self._library["run"]
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.address)
         self._slots = sum(map(slots_of, self.params)), max(sum(map(slots_of, self.results)), 4) + 2
@@ -72,7 +72,7 @@ class Program:
         """`kept`: the arguments' memory, of which records may hold other records' parts."""
         out, at, arena = [], 0, int(slots[sum(map(slots_of, self.results)) + 1])
         for t in self.results:
-            if records.escapes(t):
+            if arenas.escapes(t):
                 out.append(Record(int(slots[at]), arena, (self, [x for x in kept if isinstance(x, Record)])))
             elif isinstance(t, Array):
                 shape = tuple(slots[at + 1 : at + 1 + t.rank].tolist())
@@ -120,7 +120,7 @@ def _pack(slots, types, leaves) -> list:
             keep.append(a)
             slots[at] = a.ctypes.data
             slots[at + 1 : at + 1 + t.rank] = a.shape
-        elif records.escapes(t):
+        elif arenas.escapes(t):
             keep.append(x)
             slots[at] = x.address
         elif t.dtype == "bool":

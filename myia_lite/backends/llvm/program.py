@@ -15,25 +15,12 @@ import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Tuple
 from ..walk import results_of
-from . import jit, outside, records
+from . import arenas, jit, loader, outside, records
 from .context import Context
 from .cost import Work, may_run_long
-from .layout import (
-    DATA,
-    I1,
-    I8,
-    I32,
-    I64,
-    ITEMSIZE,
-    NULL,
-    PTR,
-    REGISTER,
-    ArrayValue,
-    flatten,
-    i64,
-    unflatten,
-)
+from .layout import I1, I8, I32, I64, NULL, PTR, REGISTER, ArrayValue, flatten, i64, unflatten
 from .lower import Lowering, copies, declare
+from .memory_layout import DATA, ITEMSIZE
 from .module import ModuleBuilder, Symbol
 from .native import Image, Program, slots_of
 from .ownership import CallGraph
@@ -53,7 +40,7 @@ LOOP, LOOPS = "\nloop", 100  # the label of a counted loop, and how many of them
 
 def result_slots(graph: Graph) -> list[tuple[Node, int]]:
     """The arrays that a graph returns, with the slots of their addresses; none beside a record, which may hold them."""
-    if any(map(records.escapes, results_of(graph))):
+    if any(map(arenas.escapes, results_of(graph))):
         return []
     nodes = [graph.result]
     if isinstance(graph.result_type, Tuple):
@@ -103,7 +90,7 @@ class _Entry(Context):
     def run(self) -> None:
         b, g = self.b, self.graph
         start = b.block
-        self.escaping = any(map(records.escapes, results_of(g)))
+        self.escaping = any(map(arenas.escapes, results_of(g)))
         self.context = self._context()
         at, args = 0, []
         for p in g.params:
@@ -145,7 +132,7 @@ class _Entry(Context):
             )
             x = ArrayValue(NULL, data, dims, t)
             return self._copy(x) if self.escaping else x
-        if records.escapes(t):
+        if arenas.escapes(t):
             return records.load(self, t, at)
         if t.dtype == "bool":
             return b.icmp_unsigned("!=", self.load(self.args, 8 * at, I64), i64(0))
@@ -159,7 +146,7 @@ class _Entry(Context):
         at, types = 0, results_of(self.graph)
         escape = records.Escape(self, types) if self.escaping else None
         for v, r in zip(values, types, strict=True):
-            if records.escapes(r):
+            if arenas.escapes(r):
                 self.store(escape.record(v, r), self.results, 8 * at)
             elif isinstance(r, Array):
                 self._hand_over(v, at)
@@ -244,7 +231,7 @@ class _Entry(Context):
 
 def compile(graph: Graph) -> Program:
     """The program of an entry graph, linked into this process."""
-    with jit.LOCK:
+    with loader.LOCK:
         m = build(graph)
         symbols = tuple(s for s in m.module.globals if outside.address(s) is not None)
         code = jit.emit(optimised(m))
@@ -255,12 +242,12 @@ def compile(graph: Graph) -> Program:
 
 def llvm_text(graph: Graph, optimise: bool = True) -> str:
     """The LLVM IR of a program."""
-    with jit.LOCK:
+    with loader.LOCK:
         m = build(graph)
         return str(optimised(m) if optimise else m.module)
 
 
 def asm_text(graph: Graph) -> str:
     """The assembly of a program, for this computer."""
-    with jit.LOCK:
+    with loader.LOCK:
         return jit.assembly(optimised(build(graph)))

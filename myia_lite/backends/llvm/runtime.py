@@ -24,7 +24,7 @@ from __future__ import annotations
 import ctypes
 import functools
 
-from . import cores, jit, merge_sort, records, references, signals
+from . import arenas, cores, loader, merge_sort, references, signals
 
 MEMORY_ERROR, RECURSION_ERROR, FIRST_ERROR = 1, 2, 16
 OUTSIDE = 1 << 32  # is added to the id of what Python functions raise, which the context holds
@@ -788,7 +788,7 @@ done:
   ret i64 %error
 }}
 """
-TEXT += records.text(SMALL, CONTEXT_COUNT, CONTEXT_CHUNKS)
+TEXT += arenas.text(SMALL, CONTEXT_COUNT, CONTEXT_CHUNKS)
 EXPORTS = (
     "rt_alloc",
     "rt_free",
@@ -818,13 +818,13 @@ _library = None
 def addresses() -> dict[str, int]:
     """The run-time system's functions; compiled on first use, under the compiler's lock."""
     global _library
-    with jit.LOCK:
+    with loader.LOCK:
         if _library is None:
             python = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON}
             python["PyCFunction_Type"] = id(type(len))
-            text = TEXT + merge_sort.TEXT + cores.text(jit.machine().triple)
+            text = TEXT + merge_sort.TEXT + cores.text(loader.triple())
             text += signals.text(CONTEXT_TICK, CONTEXT_VALUES)
-            _library = jit.link(jit.compiled(text, 3), python, EXPORTS, "runtime")
+            _library = loader.link(loader.compiled(text, 3), python, EXPORTS, "runtime")
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_library))  # its threads outlive the interpreter
             set_threads(cores.threads())
             signals.watch(_library["rt_main_thread"])

@@ -11,7 +11,8 @@ from llvmlite import ir
 
 from ...ir import FLOATS, INTS
 from . import integers, libm, vectors
-from .layout import I1, I8, ITEMSIZE, REGISTER
+from .layout import I1, I8, REGISTER
+from .memory_layout import ITEMSIZE
 
 
 def number(dtype: str, value) -> ir.Constant:

@@ -6,10 +6,6 @@ import llvmlite.ir as ll
 
 from ...ir import Apply, Tuple
 from .layout import (
-    BOX_DATA,
-    DATA,
-    HEADER_CAPACITY,
-    HEADER_LENGTH,
     I1,
     I32,
     I64,
@@ -31,6 +27,7 @@ from .layout import (
     unflatten,
 )
 from .memory import box_children, box_types, frames_children, frames_retain, trim
+from .memory_layout import BOX_DATA, DATA, HEADER_CAPACITY, HEADER_LENGTH
 
 RESERVED = 1 << 30  # bytes up to which a loop's stack gets its memory at once
 

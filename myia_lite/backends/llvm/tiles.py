@@ -18,8 +18,9 @@ from llvmlite import ir
 from ...ir import Apply, Node
 from .contractions import Contraction, Meaning, Mismatch, along, contraction
 from .expressions import Expr, Kernel, Point, Splat
-from .layout import DATA, I32, ITEMSIZE, NULL, REGISTER, ArrayValue, i64
+from .layout import I32, NULL, REGISTER, ArrayValue, i64
 from .loopnest import Target, assign, counted
+from .memory_layout import DATA, ITEMSIZE
 from .nests import outlined
 from .regions import MANY, grain, region
 from .scalars import number
