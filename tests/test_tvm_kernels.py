@@ -18,6 +18,8 @@ from myia_lite.compiler import optimised
 from myia_lite.infer import abstract, infer
 from myia_lite.parser import parse_function
 
+TARGET = "emulated"  # the tests on a GPU run these with another
+
 
 @pytest.mark.parametrize(("p", "known"), SAMPLES, ids=lambda x: getattr(x, "name", str(x)))
 def test_primitive(p, known):
@@ -30,7 +32,7 @@ def test_primitive(p, known):
 def sizes_known_and_open(f, *runs, **options):
     """The results of `f` for each of the runs: compiled for the sizes of the first alone, then for any."""
     for static in (True, False):
-        compiled = myia(backend="tvm", target="emulated", static_shapes=static, **options)(f)
+        compiled = myia(backend="tvm", target=TARGET, static_shapes=static, **options)(f)
         for args in runs:
             yield args, compiled(*args)
 
@@ -58,7 +60,7 @@ def test_running_sums_of_rows(axis):
 
 def test_running_sums_of_ints_are_exact():
     x = np.arange(5000) * 2**40
-    assert_same(myia(backend="tvm", target="emulated")(lambda x: np.cumsum(x))(x), np.cumsum(x))
+    assert_same(myia(backend="tvm", target=TARGET)(lambda x: np.cumsum(x))(x), np.cumsum(x))
 
 
 def with_ties_and_nans(n):
@@ -79,7 +81,7 @@ def test_sorting_is_stable():
 
 def test_sorting_other_dtypes():
     for x in (np.random.default_rng(0).integers(0, 9, 300), some(300) > 0, some(300).astype(np.float32)):
-        compiled = myia(backend="tvm", target="emulated")(lambda x: np.argsort(x, kind="stable"))
+        compiled = myia(backend="tvm", target=TARGET)(lambda x: np.argsort(x, kind="stable"))
         assert_same(compiled(x), np.argsort(x, kind="stable"))
 
 
@@ -100,7 +102,7 @@ def taken(x, v, index):
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("inner", [(), (3,)])
 def test_sums_at_repeated_indexes(deterministic, inner):
-    f = grad(myia(backend="tvm", target="emulated", deterministic=deterministic)(taken))
+    f = grad(myia(backend="tvm", target=TARGET, deterministic=deterministic)(taken))
     for n in (1000, 500, 77):
         v, index = some(n, *inner), np.random.default_rng(n).integers(-50, 50, n)
         expected = np.zeros((50, *inner))
@@ -116,7 +118,7 @@ def test_the_last_write_wins():
 
     index = np.random.default_rng(0).integers(0, 50, 1000)
     for v in (some(1000), some(1000, 3)):
-        assert_same(myia(backend="tvm", target="emulated")(write)(v, index), write(v, index))
+        assert_same(myia(backend="tvm", target=TARGET)(write)(v, index), write(v, index))
 
 
 # ---- CUDA ------------------------------------------------------------------------------------------------------------
@@ -129,12 +131,19 @@ def built(f, *args, arch="sm_80", **options):
     return build(graph, cuda(arch), options=Options("cuda", **options))
 
 
+def written(x, v, index):
+    x = x.copy()
+    x[index] = v
+    return x
+
+
 INDEX = np.zeros(5000, np.int64)
 PROGRAMS = {
     "cumsum": (lambda x: np.cumsum(x), np.zeros(100_000)),
     "argsort": (lambda x: np.argsort(x), np.zeros(100_000, np.float32)),
     "argmax": (lambda x: np.argmax(x), np.zeros(100_000)),
     "add": (grad(taken), np.zeros(50), np.zeros(5000), INDEX),
+    "last write": (lambda x, v, i: written(x, v, i), np.zeros(50), np.zeros(5000), INDEX),
     "add, float32": (grad(taken), np.zeros(50, np.float32), np.zeros(5000, np.float32), INDEX),
 }
 

@@ -121,25 +121,40 @@ def _product(code, arrays, m, n, k, a_at, a_row, a_column, b_at, b_row, b_column
                     call("_rows", *pointers, m, n, k, *place, a_at, a_row, a_column, c_at)
 
 
-def _pack(code, source, to, start, rest, size, terms, origin, stride, term_stride, dtype, half) -> None:
+def _pack(code, source, to, start, rest, size, terms, origin, stride, term_stride, t: Tiles, dtype, half) -> None:
     """A panel of `size` rows or columns, written term by term, with zeros beyond the first `rest` of them."""
 
-    def elements(full):
+    def elements(one):
+        """`one(place, line)` writes the elements of a term: from where to where."""
         with code.counted(terms) as p:
             line = code.let(_add(start, _times(p, size)))
-            place = code.let(_add(origin, _times(p, term_stride)))
-            with code.counted(size) as x:
+            one(code.let(_add(origin, _times(p, term_stride))), line)
 
-                def copy():
-                    value = source.load(code.let(_add(place, _times(x, stride))))
-                    to.store(rounded(code, value, half), code.let(_add(line, x)))
+    def element(place, line, x):
+        value = source.load(code.let(_add(place, _times(x, stride))))
+        to.store(rounded(code, value, half), code.let(_add(line, x)))
 
-                if full:
-                    copy()
-                else:
-                    code.choose(tirx.LT(x, rest), copy, lambda: to.store(const(0.0, dtype), code.let(_add(line, x))))
+    def side_by_side(place, line):
+        for x in range(0, size, t.lanes):
+            vector = tirx.BufferLoad(source.buffer, [tirx.Ramp(code.let(_add(place, x)), const(1), t.lanes)])
+            code.emit(S.BufferStore(to.buffer, vector, [tirx.Ramp(code.let(_add(line, x)), const(1), t.lanes)]))
 
-    code.choose(tirx.GE(rest, const(size)), lambda: elements(True), lambda: elements(False))
+    def all_of_them(place, line):
+        for x in range(size):
+            element(place, line, x)
+
+    def some(place, line):
+        with code.counted(size) as x:
+            zero = lambda: to.store(const(0.0, dtype), code.let(_add(line, x)))  # noqa: E731
+            code.choose(tirx.LT(x, rest), lambda: element(place, line, x), zero)
+
+    def whole():
+        if size % t.lanes or half != "float32":
+            elements(all_of_them)
+        else:
+            code.choose(tirx.EQ(stride, const(1)), lambda: elements(side_by_side), lambda: elements(all_of_them))
+
+    code.choose(tirx.GE(rest, const(size)), whole, lambda: elements(some))
 
 
 def _right_panel(code, arrays, k, number, column, width, depth, b_at, b_row, b_column, t, dtype, half) -> None:
@@ -149,7 +164,19 @@ def _right_panel(code, arrays, k, number, column, width, depth, b_at, b_row, b_c
     origin = code.let(_add(b_at, _add(_times(_add(column, first), b_column), _times(depth, b_row))))
     rest = code.let(tirx.Sub(width, first))
     _pack(
-        code, source, to, code.let(_times(first, terms)), rest, t.columns, terms, origin, b_column, b_row, dtype, half
+        code,
+        source,
+        to,
+        code.let(_times(first, terms)),
+        rest,
+        t.columns,
+        terms,
+        origin,
+        b_column,
+        b_row,
+        t,
+        dtype,
+        half,
     )
 
 
@@ -177,6 +204,7 @@ def _rows(code, arrays, m, n, k, number, column, width, depth, a_at, a_row, a_co
             origin,
             a_row,
             a_column,
+            t,
             dtype,
             half,
         )

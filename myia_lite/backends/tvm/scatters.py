@@ -17,7 +17,6 @@ from .sorting import order
 
 FEW = 8  # positions that one thread writes as soon
 C_TYPES = {"i32": "int", "i64": "unsigned long long", "f32": "float", "f64": "double"}
-GIVEN = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
 
 
 class Scatter:
@@ -67,8 +66,8 @@ class Scatter:
             return
         name, c = f"myia_atomic_{operation.lower()}_{dtype}", C_TYPES[dtype]
         source = (
-            f"__forceinline__ __device__ void {name}({GIVEN[dtype]}* p, {GIVEN[dtype]} x) "
-            f"{{ atomic{operation}(({c}*)p, ({c})x); }}\n"
+            f"__forceinline__ __device__ void {name}(void* p, {c} x) "  # an int64_t* is not always a long long*
+            f"{{ atomic{operation}(({c}*)p, x); }}\n"
         )
         self.code.do(cuda_func_call(name, tirx.address_of(memory.buffer[expr(at)]), value, source_code=source))
 
