@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import struct
+import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -25,6 +26,7 @@ import numpy as np
 import tvm
 import tvm_ffi
 
+from ...ops.define import NUMPY_DTYPES
 from .devices import DeviceArray, copies
 from .heap import ALLOCATOR, CAPTURING
 
@@ -60,8 +62,7 @@ class Arena:
     def __init__(self, machine):
         self.machine = machine
         self.free: dict[tuple, list] = {}
-        self.at: dict[int, object] = {}  # address -> storage
-        self.addresses: dict[int, int] = {}  # id of a storage -> address
+        self.at: dict[int, Place] = {}  # by address
         self.results: frozenset = frozenset()
         self.used: list = []  # by the call that goes on, in order
         self.closed = False
@@ -75,25 +76,48 @@ class Arena:
         shape, device, dtype, scope = wanted
         key = tuple(shape), str(dtype), len(self.used) in self.results
         stock = self.free.setdefault(key, [])
-        found = next((s for s in stock if alone(s)), None)
+        found = next((p for p in stock if p.idle()), None)
         if found is None:
             if self.closed:
                 raise RuntimeError("a recorded call allocates more than the one before it")
-            found = tvm.get_global_func("vm.builtin.alloc_storage")(self.machine, shape, device, dtype, scope)
+            found = Place(tvm.get_global_func("vm.builtin.alloc_storage")(self.machine, shape, device, dtype, scope))
             stock.append(found)
-            address = tensor(found, shape, dtype).data_ptr()
-            self.at[address], self.addresses[id(found)] = found, address
+            self.at[found.tensor(shape, dtype).data_ptr()] = found
         self.used.append(found)
-        return found
+        return found.storage
 
 
-def alone(o) -> bool:
-    """Is the Python object the only one that refers to what it stands for?"""
-    return ctypes.c_uint32.from_address(o.__chandle__()).value == 1
+class Place:
+    """A piece of memory, and the tensors in it that were handed out: the same ones each time, if nobody has them."""
+
+    def __init__(self, storage):
+        self.storage, self.tensors = storage, {}
+
+    def tensor(self, shape, dtype):
+        key = tuple(shape), str(dtype)
+        if key not in self.tensors:
+            make = tvm.get_global_func("vm.builtin.alloc_tensor")
+            self.tensors[key] = make(self.storage, 0, tvm_ffi.Shape(shape), dtype)
+        return self.tensors[key]
+
+    def idle(self) -> bool:
+        """Does nobody else refer to the memory, in Python or elsewhere?"""
+        if references(self.storage) != 1 + len(self.tensors):
+            return False
+        return all(references(t) == 1 and sys.getrefcount(t) == IDLE for t in self.tensors.values())
 
 
-def tensor(storage, shape, dtype):
-    return tvm.get_global_func("vm.builtin.alloc_tensor")(storage, 0, tvm_ffi.Shape(shape), dtype)
+def references(o) -> int:
+    """To the object that a Python object stands for; that itself is one."""
+    return ctypes.c_uint32.from_address(o.__chandle__()).value
+
+
+def _idle() -> int:
+    """What `sys.getrefcount` says in `Place.idle` of a tensor that only the place has."""
+    return next(sys.getrefcount(t) for t in {None: object()}.values())
+
+
+IDLE = _idle()
 
 
 @tvm_ffi.register_global_func(ALLOCATOR, override=True)
@@ -102,29 +126,32 @@ def _alloc_storage(machine, shape, device, dtype, scope):
 
 
 class Recording:
-    """One recorded call.  `parts` are what it returns: numbers, and for arrays (storage, shape, dtype)."""
+    """One recorded call.  `parts` are what it returns: (None, number), or for an array its place, and the key there."""
 
     def __init__(self, program):
         self.machine = tvm.relax.VirtualMachine(program.loaded, program.device)  # TVM keeps what it records in one
         self.pointer = self.machine["machine"]()
         self.parts: list = []
-        self.memory: list = []
-        self.owned: list = []
+        self.places: list[Place] = []  # of its results
+        self.memory: list[Place] = []  # all that it uses, in order
 
     def keep(self, parts, arena: Arena) -> None:
         self.memory = arena.used
-        self.parts = [
-            (arena.at[p.data_ptr()], tvm_ffi.Shape(p.shape), str(p.dtype)) if isinstance(p, tvm_ffi.Tensor) else p
-            for p in parts
-        ]
-        self.owned = [p[0] for p in self.parts if p.__class__ is tuple]
+        for p in parts:
+            if isinstance(p, tvm_ffi.Tensor):
+                place, shape, dtype = arena.at[p.data_ptr()], tuple(p.shape), str(p.dtype)
+                place.tensor(shape, dtype)
+                self.places.append(place)
+                self.parts.append((place, (shape, dtype)))
+            else:
+                self.parts.append((None, p))
 
     def ready(self) -> bool:
         """Has nobody a result of its last run any more?"""
-        return all(map(alone, self.owned))
+        return all(p.idle() for p in self.places)
 
     def results(self) -> list:
-        return [tensor(*p) if p.__class__ is tuple else p for p in self.parts]
+        return [x if place is None else place.tensors[x] for place, x in self.parts]
 
 
 class Recorded:
@@ -138,6 +165,7 @@ class Recorded:
         self.called = False
         self.places: list[set] = [set() for _ in program.params]
         self.own_place: dict[tuple, object] = {}
+        self.dtypes = [np.dtype(NUMPY_DTYPES[t.dtype]) if hasattr(t, "dtype") else None for t in program.params]
         self.made = self.hits = 0
         self.on = recorder.available
 
@@ -190,9 +218,9 @@ class Recorded:
 
     def _array(self, k: int, t, x):
         """The tensor, or its copy where this argument is copied."""
-        here = x.__class__ is DeviceArray and x.kind == self.program.kind
-        if here:
-            given = self.program.converters[k](x)
+        if x.__class__ is DeviceArray and x.kind == self.program.kind:
+            fits = x.dtype == self.dtypes[k] and len(x.shape) == t.rank
+            given = x.exact() if fits else self.program.converters[k](x)
             if len(self.places[k]) <= PLACES:
                 self.places[k].add(given.data_ptr())
                 return given
@@ -230,7 +258,8 @@ class Recorded:
         with DEVICE:
             arena.begin()
             pointers = {p.data_ptr() for p in self._recorded(args) if isinstance(p, tvm_ffi.Tensor)}
-            results = frozenset(k for k, s in enumerate(arena.used) if arena.addresses[id(s)] in pointers)
+            outlive = [arena.at[p] for p in pointers]
+            results = frozenset(k for k, place in enumerate(arena.used) if place in outlive)
             kept = []
             for _ in range(2):  # as many results are alive at once while TVM records
                 arena.begin(results)
@@ -273,7 +302,7 @@ class _Again:
         self.rest = iter(memory)
 
     def storage(self, *wanted):
-        return next(self.rest)
+        return next(self.rest).storage
 
 
-__all__ = ["DEVICE", "Arena", "Recorded", "Recorder", "Recording", "alone"]
+__all__ = ["DEVICE", "Arena", "Recorded", "Recorder", "Recording"]

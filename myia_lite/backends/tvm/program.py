@@ -108,6 +108,9 @@ class Program:
         self.quick_converters = [self._quick_converter(t) for t in self.params]
         self.takes_records = any(isinstance(t, Residual) for t in self.params)
         only = self.results[0] if len(self.results) == 1 and made.halves is None else None
+        if made.halves:  # what of the result which half has, and where the device's ends in what it returns
+            self.ready, self.late = made.halves.types()
+            self.late_at = sum(len(parts(t)) for t in self.ready)
         self.captured = made.captured and not self.takes_records and not self.escaping
         if self.captured and self.recorder is None:
             Program.recorder = Recorder()
@@ -210,8 +213,7 @@ class Program:
         if self.halves is None:
             results = self._unpack(self.results, out, stays)
         else:
-            ready, late = self.halves.types()
-            at = sum(len(parts(t)) for t in ready)
+            ready, late, at = self.ready, self.late, self.late_at
             theirs = machine.host(machine.pointer, machine.regs, machine.constants, machine.state, *out[at:])
             theirs = self._unpack(late, [theirs] if len(late) == 1 else theirs, stays)
             own = self._unpack(ready, out, stays)
