@@ -71,11 +71,15 @@ def errors(theta, hand, correspondences, points):
     return points - vertices(theta, hand)[correspondences]
 
 
+def places(us, v, corner):
+    """Places on triangles, whose corners are vertices by number."""
+    u, w = us[:, 0:1], us[:, 1:2]
+    return u * v[corner[:, 0]] + w * v[corner[:, 1]] + (1 - u - w) * v[corner[:, 2]]
+
+
 def errors_on_triangles(theta, us, hand, triangles, correspondences, points):
     """Points less the places on triangles that they correspond to."""
-    v, corner = vertices(theta, hand), triangles[correspondences]
-    u, w = us[:, 0:1], us[:, 1:2]
-    return points - (u * v[corner[:, 0]] + w * v[corner[:, 1]] + (1 - u - w) * v[corner[:, 2]])
+    return points - places(us, vertices(theta, hand), triangles[correspondences])
 
 
 def jacobian(theta, hand, correspondences, points):
@@ -85,13 +89,13 @@ def jacobian(theta, hand, correspondences, points):
 
 def jacobian_on_triangles(theta, us, hand, triangles, correspondences, points):
     """3N rows of 2, for the point's own place on its triangle, and 26."""
-    rest = hand, triangles, correspondences, points
-    by_theta = jacfwd(errors_on_triangles)(theta, us, *rest)
+    by_theta = jacfwd(errors_on_triangles)(theta, us, hand, triangles, correspondences, points)
+    v, corner = vertices(theta, hand), triangles[correspondences]
     own = np.zeros((len(us), 3, 2))
     for k in range(2):
         along = np.zeros(us.shape)
         along[:, k] = 1.0
-        own[:, :, k] = jvp(lambda u: errors_on_triangles(theta, u, *rest), (us,), (along,))[1]
+        own[:, :, k] = -jvp(lambda u: places(u, v, corner), (us,), (along,))[1]
     return np.concatenate([own, by_theta], axis=2).reshape(-1, 2 + len(theta))
 
 
