@@ -78,6 +78,19 @@ def test_a_contraction_is_one_nest(name):
     assert nests(build, *[a(*s) for s in shapes]) == expected
 
 
+def test_a_very_long_sum_is_several_nests():
+    def long(x, y):
+        total = x
+        for _ in range(70):
+            total = total + y + matmul(x, y)
+        return total
+
+    args = [a(5, 5), a(5, 5)]
+    assert nests(long, *args) == ["add", "add"]
+    with programs(dynamic=[False]) as check:
+        check(long, *args, rtol=1e-9)
+
+
 # ---- as users write it -----------------------------------------------------------------------------------------------
 def shifted(x, k):
     """A convolution as a sum of shifted images."""

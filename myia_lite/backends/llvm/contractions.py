@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ...ir import Apply, Array, Constant, Node
 from .sizes import ONE, ZERO, Stride, row_major
 
+TERMS = 64  # products in one sum
 VIEWS = frozenset({"broadcast", "transpose", "slice", "reshape", "gather"})
 
 
@@ -74,6 +75,7 @@ class Meaning:
     def __init__(self, uses, pinned):
         self.uses, self.pinned = uses, pinned
         self.unknown: dict = {}
+        self.summed: set[Node] = set()  # additions that were looked at as a part of a longer sum
 
     def follows(self, node: Apply) -> bool:
         """Is a view looked through?"""
@@ -381,21 +383,23 @@ def contraction(meaning: Meaning, node: Apply) -> Contraction | None:
 
 
 def _terms(meaning: Meaning, node: Apply):
-    """The products that a sum adds up, the nodes in between, and what else it adds."""
-    terms, inner, others, todo = [], [], [], list(reversed(node.args))
+    """The products that a sum adds up, the nodes in between, and what else it adds: from the end on, so that of a very
+    long sum the beginning is another array."""
+    terms, inner, others, todo = [], [], [], list(node.args)
     while todo:
         x = todo.pop()
-        if isinstance(x.type, Array) and meaning.joins(x):
+        if isinstance(x.type, Array) and meaning.joins(x) and len(terms) < TERMS:
             if x.op.name == "add":
                 inner.append(x)
-                todo += reversed(x.args)
+                meaning.summed.add(x)
+                todo += x.args
                 continue
             if (p := product(meaning, x)) is not None:
                 terms.append(p)
                 inner.append(x)
                 continue
         others.append(x)
-    return terms, tuple(inner), tuple(others)
+    return terms[::-1], tuple(inner), tuple(reversed(others))
 
 
 def _merged(factors) -> tuple[Factor, ...]:

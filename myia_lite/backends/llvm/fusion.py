@@ -143,7 +143,7 @@ def _contract(out: Plan, graph: Graph, uses, pinned, position) -> None:
     """Find the contractions, from their ends on."""
     meaning = Meaning(uses, pinned)
     for node in reversed(graph.nodes):
-        if node.op.name not in CONTRACTED or node in out.inner:
+        if node.op.name not in CONTRACTED or node in out.inner or node in meaning.summed:
             continue
         try:
             c = contraction(meaning, node)

@@ -50,6 +50,7 @@ class Emitted(Meaning):
     decided = True
 
     def __init__(self, kernel: Kernel):
+        super().__init__({}, ())
         self.kernel, self.plan = kernel, kernel.plan
 
     def follows(self, node: Apply) -> bool:
