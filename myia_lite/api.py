@@ -245,7 +245,8 @@ class MyiaFunction(NativeCallable):
 
         graph = optimised(self._infer(*self._signature(args, keywords)).graph, self.optimize, backend=backend)
         own = getattr(get_backend(self.backend), "target", "llvm")
-        get_backend("tvm").export(graph, path, target or own)
+        options, end, mine = own.rpartition(";")
+        get_backend("tvm").export(graph, path, options + end + (target or mine))
 
     def log(self, *args, trace: bool = False, between: Callable | None = None, **keywords) -> Log:
         """What the optimiser does to the program for these arguments: phases and their times, and the rules that fired.

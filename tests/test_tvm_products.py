@@ -152,6 +152,19 @@ def test_gradients_in_halves():
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_exported(tmp_path):
+    """With the functions that it calls, and the options of the function, for another target, too."""
+    import tvm
+
+    a, b = factors(SHAPES[0], np.float32)
+    f = myia(product, backend="tvm", products="bfloat16")
+    f.export(tmp_path / "f.so", a, b, target="llvm")
+    machine = tvm.relax.VirtualMachine(tvm.runtime.load_module(str(tmp_path / "f.so")), tvm.cpu())
+    y = machine["run"](tvm.runtime.tensor(a), tvm.runtime.tensor(b)).numpy()
+    np.testing.assert_allclose(y, f(a, b), rtol=1e-4, atol=1e-4)
+    assert np.abs(y - a @ b).max() > 1e-3
+
+
 def test_options_that_are_none():
     with pytest.raises(MyiaError, match="products is 'float8'"):
         myia(backend="tvm", products="float8")
