@@ -3,7 +3,8 @@
 A `vjp` node runs the forward pass and gives a record of what it saves, which is a leaf as any other: it may stand in
 structures, branches, loops and captures.  A `pullback` node takes it and cotangents back to the arguments.  The
 linearised function is the transpose of a pullback, that of forward mode with respect to its tangents: so it follows
-the rules of forward mode, and saves what those multiply tangents by.
+the rules of forward mode, and saves what those multiply tangents by.  It is a pullback itself, of that pullback, so
+that what it saves lies in the order in which it is read.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class AtPoints(Directional):
             floats = [k for k, x in enumerate(site.results) if is_float(x)]
             wrt, flat = tuple(range(len(flat), len(flat) + len(zeros))), [*flat, *zeros]
             seeds = tuple(count + floats.index(k) for k in seeds)
+            if point.sized:
+                graph, wrt, seeds = _transposed(graph, wrt, seeds, count)
+                flat = [*flat, *(self._zero(graph.params[k].type, []) for k in wrt)]
         results = element_types(graph.result_type)
         type_ = Tuple((*results, point.record))
         node = self.append(control.vjp, flat, (graph,), type_, wrt=wrt, seeds=seeds, record=point.record)
@@ -118,8 +122,13 @@ class AtPoints(Directional):
         for k, (a, v) in enumerate(zip(point.arguments, args, strict=True)):
             at = self._direction(a, v, inputs, at, f"the tangent of argument {k}", found)
         dots = self._given(found, point.inputs, point.wrt, inputs)
-        zeros = self._given({}, point.outputs, point.seeds, outputs)
-        graph = _pulled(point)
+        nodes = {k: outputs[k] for k in tags_of(point.out, self.types)}
+        if point.sized:
+            to = Tuple(tuple(point.outputs[k] for k in point.seeds))
+            node = self.append(control.pullback, [record, *dots], (), to, record=point.record, to=to)
+            y_dots = [self.append(control.get, [node], type=x, index=k) for k, x in enumerate(to.elems)]
+            return self._structure(point.out, nodes | dict(zip(point.seeds, y_dots, strict=True)))[0]
+        graph, zeros = _pulled(point), self._given({}, point.outputs, point.seeds, outputs)
         n, m = len(dots), len(zeros)
         node = self.append(
             control.grad,
@@ -130,7 +139,6 @@ class AtPoints(Directional):
             seeds=tuple(range(n)),
         )
         y_dots = [self.append(control.get, [node], type=z.type, index=n + k) for k, z in enumerate(zeros)]
-        nodes = {k: outputs[k] for k in tags_of(point.out, self.types)}
         return self._structure(point.out, nodes | dict(zip(point.seeds, y_dots, strict=True)))[0]
 
     def _given(self, found: dict[int, Node], types, places, shapes) -> list[Node]:
@@ -160,6 +168,24 @@ def _with_tangents(g: Graph, results, wrt: tuple[int, ...]) -> Graph:
     with Builder(out, g.span):
         node = current().emit(control.jvp, *args, *dots, graphs=(g,), type=type_, wrt=wrt, linear=True)
         return out.returns(node)
+
+
+def _transposed(g: Graph, wrt: tuple[int, ...], seeds: tuple[int, ...], count: int):
+    """The pullback of g at its arguments, in cotangents at zero: (arguments, cotangents…) -> (the first `count` results
+    of g…, cotangents of `wrt`…), and what the next pullback is of and by.
+    """
+    results, to = element_types(g.result_type), Tuple(tuple(g.params[k].type for k in wrt))
+    out, record = Graph(f"{g.name}~", None, g.span), Residual(f"R_{g.name}")
+    args = [out.parameter(p.type, p.name, p.span) for p in g.params]
+    bars = [out.parameter(results[k], "y_dot_bar") for k in seeds]
+    type_ = Tuple((*results, record))
+    with Builder(out, g.span):
+        ahead = current().emit(control.vjp, *args, graphs=(g,), type=type_, wrt=wrt, seeds=seeds, record=record)
+        r = get(ahead, index=len(results))
+        back = current().emit(control.pullback, r, *bars, type=to, record=record, to=to)
+        parts = [get(ahead, index=k) for k in range(count)], [get(back, index=k) for k in range(len(wrt))]
+        out.returns(tuple_of(*parts[0], *parts[1]))
+    return out, tuple(range(len(args), len(args) + len(bars))), tuple(range(count, count + len(wrt)))
 
 
 def _pulled(point: Point) -> Graph:

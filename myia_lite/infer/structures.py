@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir import Array, Residual, Scalar, Type, is_float, shaped
+from ..ir import Array, Residual, Scalar, Type, is_float, shape_of, shaped
 
 
 class Ident:
@@ -168,6 +168,12 @@ class Point:
     def seeds(self) -> tuple[int, ...]:
         """Those of the result."""
         return tuple(k for k, t in enumerate(self.outputs) if is_float(t))
+
+    @property
+    def sized(self) -> bool:
+        """Are the sizes of the result known?  Then a linearised function is transposed twice where it is made; else
+        the second time at each call, when there are sizes of cotangents."""
+        return all(None not in shape_of(self.outputs[k]) for k in self.seeds)
 
 
 # ---- shapes of arguments ---------------------------------------------------------------------------------------------
