@@ -5,6 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,22 @@ def test_time_of_a_call():
     one = np.float64(1.0)
     base = min(repeat(lambda: np.add(one, one), number=2000, repeat=5))
     assert min(repeat(lambda: program.run([1.0, 2.0]), number=2000, repeat=5)) < 25 * base
+
+
+def test_time_to_compile():
+    """The gradient of a network of two layers: about half a second of one core; here a busy one."""
+    p = {"w1": np.zeros((64, 32)), "b1": np.zeros(32), "w2": np.zeros((32, 10)), "b2": np.zeros(10)}
+
+    def loss(p, x, y):
+        z = np.tanh(x @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]
+        z = z - np.max(z, axis=1, keepdims=True)
+        return -np.mean(np.sum(y * (z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))), axis=1))
+
+    x, y = np.zeros((16, 64)), np.zeros((16, 10))
+    myia(backend="tvm")(lambda a: a + 1.0)(1.0)  # TVM is imported
+    start = time.process_time()
+    value_and_grad(myia(backend="tvm")(loss))(p, x, y)
+    assert time.process_time() - start < 3.0
 
 
 # ---- libraries -------------------------------------------------------------------------------------------------------
