@@ -8,6 +8,7 @@ import numpy as np
 from compare import assert_same
 
 from myia_lite import MyiaTypeError, grad, myia, to_device, to_host
+from myia_lite.backends.tvm.devices import DeviceArray
 
 LIBRARIES = ("numpy", "torch", "jax.numpy", "cupy")
 A = np.arange(12.0).reshape(3, 4)
@@ -119,6 +120,27 @@ def test_memory_outlives_its_maker():
     for _ in range(10):
         myia(backend="tvm")(lambda a: a * 3.0)(A)
     assert_same(view.copy(), A * 2.0)
+
+
+def test_another_stream_finds_the_array_made():
+    """TVM's streams are not those of the reader: what a device still works on is waited for."""
+
+    class Tensor:
+        shape, waits = (3,), 0
+
+        @property
+        def device(self):
+            return self
+
+        def sync(self):
+            self.waits += 1
+
+        def __dlpack__(self, **options):
+            return self.waits
+
+    a = DeviceArray(Tensor(), (3,), np.dtype(float), 2)
+    assert a.__dlpack__() == 1 and a.__dlpack__(stream=7, max_version=(1, 1)) == 2 and a.__dlpack__(stream=-1) == 2
+    assert hasattr(to_device(A, "llvm").tensor.device, "sync")
 
 
 def test_numbers_of_arrays():

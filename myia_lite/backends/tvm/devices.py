@@ -80,7 +80,9 @@ class DeviceArray:
             self._exact = t if same else tvm.get_global_func("vm.builtin.reshape")(t, self.shape)
         return self._exact
 
-    def __dlpack__(self, **options):
+    def __dlpack__(self, *, stream=None, **options):
+        if self.kind != CPU and stream != -1:  # the reader's stream does not wait for TVM's; -1 says that it need not
+            self.tensor.device.sync()
         return self.exact().__dlpack__(**options)
 
     def __dlpack_device__(self):
