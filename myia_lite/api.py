@@ -306,12 +306,13 @@ class _Program:
             self.inferred, self.run, self.watched = found, found.program, list(found.dependencies)
             types = found.program.results
         else:
-            from .compiler import optimised
+            from .compiler import optimised, uncollected
 
-            self.inferred = owner._infer(args, keywords)
-            graph = optimised(self.inferred.graph, owner.optimize, backend=owner.backend)
-            types = element_types(graph.result_type)
-            self.run = get_backend(owner.backend).compile(graph)
+            with uncollected():
+                self.inferred = owner._infer(args, keywords)
+                graph = optimised(self.inferred.graph, owner.optimize, backend=owner.backend)
+                types = element_types(graph.result_type)
+                self.run = get_backend(owner.backend).compile(graph)
             self.watched = watched(self.inferred.dependencies)
             if kept is not None:
                 kept.save(self.inferred, self.watched, self.run)

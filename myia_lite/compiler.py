@@ -5,7 +5,9 @@ It stands apart from `api`, so that the compiler is imported when something is c
 
 from __future__ import annotations
 
+import gc
 import os
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,6 +21,20 @@ from .opt import user as user_rules
 from .parser import parameter, parse_function
 
 _checked = verify if os.environ.get("MYIA_VERIFY") else (lambda graph: graph)
+
+
+@contextmanager
+def uncollected():
+    """Around a compilation, in which millions of objects are made and few of them are garbage before it ends: the
+    collector would look through all of them again and again, for a sixth of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def inferred(function, args: tuple, keywords: tuple, error_model: str) -> Inferred:
@@ -73,4 +89,14 @@ def _specialised(function, argument_types) -> Graph | None:
 
 user_rules.specialise = _specialised
 
-__all__ = ["Log", "differentiated", "inferred", "optimised", "parameter", "parse_function", "show", "text"]
+__all__ = [
+    "Log",
+    "differentiated",
+    "inferred",
+    "optimised",
+    "parameter",
+    "parse_function",
+    "show",
+    "text",
+    "uncollected",
+]

@@ -1,5 +1,6 @@
 """Start-up: what `import myia_lite` leaves for later, and that it comes when it is needed."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import myia_lite
+from myia_lite import MyiaError, grad, myia
 
 HEAVY = ("scipy", "llvmlite", "myia_lite.parser", "myia_lite.infer.engine", "myia_lite.ops", "myia_lite.ad")
 HEAVY += ("myia_lite.opt", "myia_lite.backends.llvm", "myia_lite.backends.interp", "myia_lite.sparse")
@@ -68,3 +70,34 @@ def test_programs_without_matrix_products_load_no_scipy(tmp_path):
         "grad(f)(np.ones(3))\nprint('scipy' in sys.modules)\n"
     )
     assert in_a_new_process(program, tmp_path / "plain.py").split() == ["False"]
+
+
+def cubes(x):
+    for _ in range(3):
+        x = x * x * x + x
+    return x
+
+
+def refused(x):
+    return open(x)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_compiling_collects_no_garbage_and_leaves_the_collector_as_it_was(enabled, monkeypatch):
+    monkeypatch.setenv("MYIA_CACHE", "0")
+    collections = []
+    was = gc.isenabled()
+    try:
+        grad(myia(cubes))(0.5)  # what is imported on the way
+        (gc.enable if enabled else gc.disable)()
+        gc.callbacks.append(lambda phase, info: collections.append(phase))
+        grad(grad(myia(cubes)))(0.5)
+        during = len(collections)
+        assert gc.isenabled() == enabled
+        with pytest.raises(MyiaError):
+            myia(refused)(1.0)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.callbacks.pop()
+        (gc.enable if was else gc.disable)()
+    assert during <= 4  # before and after

@@ -173,15 +173,18 @@ class Walk(Builder):
 
     def fire(self, rule, args, attrs, node=None):
         """The right side of `rule`, or None."""
-        if len(self.flight) > NESTING:
-            names = sorted({r.name for r in self.flight[-16:]})
+        flight, made = self.flight, self.made
+        if len(flight) > NESTING:
+            names = sorted({r.name for r in flight[-16:]})
             raise Unsettled(f"the rules do not settle: {' and '.join(names)} alternate", remedy="drop one of them")
-        made = self.made
-        self.flight.append(rule)
-        self.raw += not self.deep
-        better = rule.function(args, attrs, rule.op)
-        self.raw -= not self.deep
-        self.flight.pop()
+        flight.append(rule)
+        if self.deep:
+            better = rule.function(args, attrs, rule.op)
+        else:
+            self.raw += 1
+            better = rule.function(args, attrs, rule.op)
+            self.raw -= 1
+        flight.pop()
         if better is not None:
             self.log.note(
                 rule.name,
@@ -210,7 +213,7 @@ class Walk(Builder):
                 self.log.note(SHARE.name, self.graph, span or self.span, 1)
                 return n
         k = len(self.frames) - 1
-        if self.hoists and not op.in_place and not op.effect:
+        if k and self.hoists and not op.in_place and not op.effect:
             best, top = k, max([self.level.get(a, 0) for a in args if a.__class__ is not Constant], default=0)
             j = k
             while j > top and LOOP <= self.frames[j].kind <= TRIP:

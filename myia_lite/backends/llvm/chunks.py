@@ -94,7 +94,7 @@ class _Plan:
             self._cut([self.number[b] for b in marks.blocks])
 
     def _cut(self, places: list[int]) -> None:
-        start, size = None, 0
+        start, size, taken = None, 0, False
         for here, end in pairwise(places):
             if not self._apart(here, end):
                 start = None
@@ -104,7 +104,9 @@ class _Plan:
             size += sum(self.sizes[here:end])
             if size >= CHUNK:
                 self._take(start, end)
-                start = None
+                start, taken = None, True
+        if taken and start is not None and size >= CHUNK // 4:  # what is left of a body that is cut
+            self._take(start, places[-1])
 
     def _apart(self, start: int, end: int) -> bool:
         """Does all control come in at the start, and leave for the end or after an error?"""
