@@ -282,6 +282,24 @@ def test_recordings_are_bounded(device):  # noqa: F811
     assert len(recorded(f).recordings) == 16 and sum(map(len, recorded(f).by_key.values())) == 16
 
 
+def test_memory_is_bounded(device):  # noqa: F811
+    """What recordings of sizes that are gone had, is given back; all of it where recording ends."""
+    f = myia(backend="tvm")(lambda a: (np.tanh(a @ a.T), np.sum(a)))
+    for n in range(2, 90):
+        a = np.ones((n, 3))
+        for _ in range(6):
+            y, total = f(a)
+        assert_same((y, total), (np.tanh(a @ a.T), np.sum(a)))
+    keepers = [p.run._local.machine.recorded for p in f._programs.values()]
+    keeper = max(keepers, key=lambda r: r.made)
+    assert keeper.on and keeper.made > 64 and len(keeper.own_place) <= 64 and len(keeper.by_key) == 16
+    assert set(keeper.arena.at.values()) == {p for _, r in keeper.recordings.values() for p in r.memory}
+    g = myia(backend="tvm")(lambda a, x: a * x)
+    for k in range(40):
+        g(a, float(k))
+    assert not recorded(g).on and not recorded(g).arena.at and not recorded(g).own_place
+
+
 def test_the_switch(device):  # noqa: F811
     f = myia(backend="tvm", cuda_graphs=False)(mean)
     for _ in range(4):

@@ -32,6 +32,7 @@ from .heap import ALLOCATOR, CAPTURING
 
 DEVICE = threading.RLock()  # held by whoever allocates on the device
 PLACES = 4  # of an argument, before it is copied to one of its own
+OWN_PLACES = 64  # for arguments of all sizes
 RECORDINGS = 16  # of a program in a thread: then the one that was not used for longest goes
 _local = threading.local()
 
@@ -70,6 +71,11 @@ class Arena:
     def begin(self, results=frozenset()) -> None:
         """A call that allocates as its like did before: `results` are the numbers of what outlives it."""
         self.used, self.results = [], results
+
+    def keep_only(self, places: set) -> None:
+        """Give the rest back."""
+        self.free = {key: kept for key, stock in self.free.items() if (kept := [p for p in stock if p in places])}
+        self.at = {address: p for address, p in self.at.items() if p in places}
 
     def storage(self, *wanted):
         """For a call of TVM's `alloc_storage` with these arguments behind the machine."""
@@ -184,9 +190,7 @@ class Recorded:
             self.called = True
             return self._plain(args)
         if self.made >= RECORDINGS and self.hits < 4 * self.made:  # recording takes longer than what it saves
-            self.on = False
-            self.recordings.clear()
-            self.by_key.clear()
+            self._end()
             return self._plain(args)
         recording = self._record(key, args)
         return self._plain(args) if recording is None else self._launched(recording, args)
@@ -229,6 +233,8 @@ class Recorded:
             copies["to device"] += 1
         shape = tuple(given.shape)
         if (k, shape) not in self.own_place:
+            if len(self.own_place) >= OWN_PLACES:
+                self.own_place.clear()
             with DEVICE:
                 dtype = "bool" if t.dtype == "bool" else str(given.dtype)
                 self.own_place[k, shape] = tvm.runtime.empty(shape, dtype, self.program.device)
@@ -278,7 +284,7 @@ class Recorded:
             try:
                 self.recorder.record(recording, work)
             except RuntimeError as error:
-                self.on = False
+                self._end()
                 warnings.warn(f"CUDA graphs are off for a program: {error}", RuntimeWarning, stacklevel=2)
                 return None
             finally:
@@ -292,7 +298,18 @@ class Recorded:
         if len(self.recordings) > RECORDINGS:
             oldest, (its_key, _) = self.recordings.popitem(last=False)
             self.by_key[its_key].remove(oldest)
+            if not self.by_key[its_key]:
+                del self.by_key[its_key]
+            arena.keep_only({p for _, r in self.recordings.values() for p in r.memory})
         return recording
+
+    def _end(self) -> None:
+        """No more recordings: their memory goes."""
+        self.on = False
+        self.recordings.clear()
+        self.by_key.clear()
+        self.own_place.clear()
+        self.arena.keep_only(set())
 
 
 class _Again:
