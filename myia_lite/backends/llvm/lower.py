@@ -6,7 +6,7 @@ import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Scalar, Tuple, Type
 from ..walk import JUMPS, Walk
-from . import arrays, blocks, chunks, filled, foreign, libm, polls, scalars, sums
+from . import arrays, blocks, chunks, filled, foreign, libm, polls, returns, scalars, sums
 from .context import Context
 from .cost import Work
 from .layout import I1, I64, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
@@ -20,17 +20,13 @@ from .unique import Uniqueness, counted_pushes, counter
 UNROLLED, DEEPEST = 400, 5  # nodes of a recursive function that stands in itself, and how deep it does
 
 
-def result_type(t: Type) -> ll.Type:
-    return ll.LiteralStructType(parts(t)) if parts(t) else ll.VoidType()
-
-
 def declare(m: ModuleBuilder, g: Graph, copies: int = 1) -> None:
     """f(context, parts of the arguments…) -> parts of the results; arguments are given away.
 
     Of several copies, for a recursive function, each calls the next one, and the last the first.
     """
     args = [PTR, *(p for x in g.params for p in parts(x.type))]
-    of = ll.FunctionType(result_type(g.result_type), args)
+    of = ll.FunctionType(returns.result_type(g.result_type), args)
     m.functions[g] = []
     for k in range(copies):
         fn = ll.Function(m.module, of, m.module.get_unique_name(f"g.{g.name}"))
@@ -225,7 +221,7 @@ class Lowering(Walk, Context):
         if self.calls.jumps[g]:
             self._poll_again(g, self.latches.pop(g), polls.first(g, self.calls.jumps[g].__contains__)[0])
         result = leave.enter()
-        self._return(flatten(result, g.result_type) if g.result_type is not Never else [])
+        returns.give(b, result, g.result_type)
         b.position_at_end(self.error)
         if isinstance(self.fn.function_type.return_type, ll.VoidType):
             b.ret_void()
@@ -235,15 +231,6 @@ class Lowering(Walk, Context):
         b.branch(start)
         if self.long:
             chunks.split(self.fn, self.bodies, self.error)
-
-    def _return(self, values) -> None:
-        if not values:
-            self.b.ret_void()
-            return
-        out = ll.Constant(result_type(self.graph.result_type), ll.Undefined)
-        for k, v in enumerate(values):
-            out = self.b.insert_value(out, v, k)
-        self.b.ret(out)
 
     def _check_stack(self) -> None:
         """Leave with a RecursionError where the stack has grown to its limit."""
@@ -408,12 +395,8 @@ class Lowering(Walk, Context):
             self.check(self.b.icmp_unsigned("==", self.b.load(self.context, typ=I64), i64(0)))
         if node.type is Never:
             return None
-        return unflatten(node.type, self.convert(out, g.result_type, node.type))
-
-    def convert(self, out, have: Type, want: Type) -> list:
-        """The parts of a call's result, where its type knows more or fewer dims than the node's."""
-        n = len(parts(have))
-        return flatten(unflatten(have, [self.b.extract_value(out, k) for k in range(n)]), want)
+        value = returns.take(self.b, out, g.result_type)
+        return unflatten(node.type, flatten(value, node.type))  # where its type knows more or fewer dims
 
     def guard(self, node: Apply):
         ok, *values = node.args

@@ -15,10 +15,10 @@ import llvmlite.ir as ll
 
 from ...ir import Apply, Array, Graph, Never, Node, Tuple
 from ..walk import results_of
-from . import arenas, jit, loader, outside, records
+from . import arenas, jit, loader, outside, records, returns
 from .context import Context
 from .cost import Work, may_run_long
-from .layout import I1, I8, I32, I64, NULL, PTR, REGISTER, ArrayValue, flatten, i64, unflatten
+from .layout import I1, I8, I32, I64, NULL, PTR, REGISTER, ArrayValue, flatten, i64
 from .lower import Lowering, copies, declare
 from .memory_layout import DATA, ITEMSIZE
 from .module import ModuleBuilder, Symbol
@@ -140,8 +140,7 @@ class _Entry(Context):
 
     def _results(self, out) -> None:
         b, t = self.b, self.graph.result_type
-        n = len(out.type.elements) if isinstance(out.type, ll.LiteralStructType) else 0
-        value = unflatten(t, [b.extract_value(out, k) for k in range(n)])
+        value = returns.take(b, out, t)
         values = () if t is Never else value if isinstance(t, Tuple) else (value,)
         at, types = 0, results_of(self.graph)
         escape = records.Escape(self, types) if self.escaping else None
