@@ -17,6 +17,7 @@ from .scalars import from_memory, intrinsic, number, to_memory
 from .sizes import as_value, row_major, times
 
 FEW, UNROLLED = 4, 160  # elements that need no loop, and how much work all of them may be
+IDLE = 8  # of so many rows that may be left out, one is taken not to be
 SHORT = 16  # elements below which a fold is better unrolled than vectorised
 BLOCK = 4096  # elements a vectorised sum of floats adds up before it goes to the total: keeps rounding errors small
 
@@ -80,11 +81,11 @@ def nest(kernel: Kernel, groups, indexes=None, part=None, when=None):
 
 
 @contextmanager
-def cores(kernel: Kernel, groups, expression: Expr, among=None):
+def cores(kernel: Kernel, groups, expression: Expr, among=None, idle: int = 1):
     """Around loops over `groups` whose points may be computed in any order: long ones `among` them are spread over all
     cores.  Yields the part for `nest`."""
     among = groups if among is None else among
-    shared = shared_axis(kernel, groups, expression, among)
+    shared = shared_axis(kernel, groups, expression, among, idle)
     if shared is None and kernel.ctx.module.large and not kernel.apart and among:
         with outlined(kernel):
             kernel.scope  # noqa: B018
@@ -131,7 +132,8 @@ def assign(kernel: Kernel, target: Target, expression: Expr, add=False, when=Non
     groups = kernel.groups(expression, target.strides)
     last = groups[-1:] if _few(kernel, groups, expression) else []
     loops = groups[: len(groups) - len(last)]
-    with cores(kernel, groups, expression, loops) as part, nest(kernel, loops, part=part, when=when) as outer:
+    idle = IDLE if when else 1
+    with cores(kernel, groups, expression, loops, idle) as part, nest(kernel, loops, part=part, when=when) as outer:
         for k in range(kernel.extent(last[0]) if last else 1):
             point = Point(kernel, {**outer, last[0][-1]: i64(k)} if last else outer, vector=True)
             value, at = point.value(expression), target.pointer(point)

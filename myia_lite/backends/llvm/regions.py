@@ -51,17 +51,18 @@ def divisible(kernel: Kernel, expression: Expr) -> bool:
     )
 
 
-def grain(kernel: Kernel, count, each):
-    """How many of `count` items, of so much work each, make a piece; None where all are known to be too few."""
+def grain(kernel: Kernel, count, each, idle: int = 1):
+    """How many of `count` items, of so much work each, make a piece; None where all are known to be too few.  One in so
+    many `idle` items has work to do."""
     b = kernel.b
     if isinstance(each, int):
-        least = max(1, PIECE // max(each, 1))
+        least = max(1, idle * PIECE // max(each, 1))
         return None if isinstance(count, int) and count < 4 * least else least
     at_least_one = b.select(b.icmp_signed(">", each, i64(0)), each, i64(1))
-    return b.add(b.udiv(i64(PIECE), at_least_one), i64(1))
+    return b.add(b.udiv(i64(idle * PIECE), at_least_one), i64(1))
 
 
-def shared_axis(kernel: Kernel, groups, expression: Expr, among):
+def shared_axis(kernel: Kernel, groups, expression: Expr, among, idle: int = 1):
     """The loop to be shared: (its group, items, items in a piece); None where there is too little to do."""
     if not among or not divisible(kernel, expression):
         return None
@@ -73,7 +74,7 @@ def shared_axis(kernel: Kernel, groups, expression: Expr, among):
     for g in groups:
         if g is not group:
             each = times(kernel.b, each, extents[g])
-    size = grain(kernel, extents[group], each)
+    size = grain(kernel, extents[group], each, idle)
     if size is None:
         return None
     if group is groups[-1] and isinstance(size, int):
