@@ -120,7 +120,7 @@ PROGRAMS = {
     "fib": (fib, (7.3, 0.5)),
     "slope": (slope, (7.3, 0.5)),
     "tree": (lambda x: tree(x, 0, 9), (1.0 + np.arange(9.0) / 10,)),
-    "halves": (lambda a, b, w: halves(a, b, w, 1e-2), (0.1, 2.0, 1.5)),
+    "halves": (lambda b, w: halves(0.1, b, w, 1e-2), (2.0, 1.5)),
     "twice": (lambda x: twice(4, x), (0.7,)),
     "even and odd": (lambda x: even(6, x), (0.7,)),
     "in branches": (lambda x: in_branches(6, x), (0.7,)),
