@@ -10,9 +10,8 @@ import llvmlite.ir as ll
 
 from ...ir import Array, Node, Type
 from .layout import I1, I8, I64, NULL, PTR, REGISTER, ArrayValue, i64
-from .memory_layout import DATA, ITEMSIZE
+from .memory_layout import DATA, FIRST_ERROR, ITEMSIZE, OUTSIDE
 from .module import ModuleBuilder
-from .runtime import FIRST_ERROR, OUTSIDE
 
 
 class Context:

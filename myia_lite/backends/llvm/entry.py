@@ -15,10 +15,9 @@ import numpy as np
 from ...ir import Array, Residual, Scalar
 from . import loader, references, runtime
 from .leaves import PLACED, PYTHON, Arguments, Results
-from .memory_layout import DATA
+from .memory_layout import DATA, OUTSIDE
 from .native import Program, Record, slots_of
 from .objects import ITEM, ITEMS, VALUE, Code, Form, leaves_of, supported
-from .runtime import OUTSIDE
 
 WORK = 1 << 15  # bytes of the arguments of unknown size from which on a program runs without the GIL
 FASTCALL_KEYWORDS = 0x80 | 0x2

@@ -17,9 +17,8 @@ from ...ops.define import NUMPY_DTYPES
 from ...ops.foreign import External
 from . import loader, runtime
 from .layout import I1, I8, I64, PTR, REGISTER, ArrayValue, i64
-from .memory_layout import DATA
+from .memory_layout import CONTEXT_VALUES, DATA
 from .module import Symbol
-from .runtime import CONTEXT_VALUES
 
 # rt_python(context, arguments, results, callable, error) calls callable(context, arguments, results) with Python's
 # lock.  What it raises is kept in the context as the values of the error: type, value, traceback.

@@ -11,10 +11,9 @@ from .context import Context
 from .cost import Work
 from .layout import I1, I64, NULL, PTR, ArrayValue, flatten, i64, parts, unflatten
 from .memory import visit
-from .memory_layout import ITEMSIZE
+from .memory_layout import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, ITEMSIZE, RECURSION_ERROR
 from .module import ModuleBuilder
 from .ownership import CallGraph, Cell, source, tail
-from .runtime import CONTEXT_LIMIT, CONTEXT_RESULTS, CONTEXT_VALUES, FIRST_ERROR, RECURSION_ERROR
 from .unique import Uniqueness, counted_pushes, counter
 
 UNROLLED, DEEPEST = 400, 5  # nodes of a recursive function that stands in itself, and how deep it does

@@ -15,8 +15,7 @@ import numpy as np
 from ...ir import INTS, Array, Scalar, Type
 from .. import exception, note_line
 from . import arenas, loader, outside, runtime
-from .memory_layout import DATA, NUMPY
-from .runtime import FIRST_ERROR, MEMORY_ERROR, OUTSIDE, RECURSION_ERROR
+from .memory_layout import DATA, FIRST_ERROR, MEMORY_ERROR, NUMPY, OUTSIDE, RECURSION_ERROR
 
 
 def slots_of(t) -> int:

@@ -8,8 +8,8 @@ from llvmlite.ir.instructions import LoadInstr
 from ...ir import Apply, Constant, Graph, Node, Tuple
 from .cost import Work
 from .layout import I64, i64
+from .memory_layout import CONTEXT_TICK
 from .module import Symbol
-from .runtime import CONTEXT_TICK
 from .unique import counter, emptied, trips
 
 STRIP = 1 << 17  # operations between two polls of a counted loop, some 50 µs

@@ -18,21 +18,22 @@ from ..walk import results_of
 from . import arenas, jit, loader, outside, records, returns
 from .context import Context
 from .cost import Work, may_run_long
+from .heap import FIRST_CHUNK
 from .layout import I1, I8, I32, I64, NULL, PTR, REGISTER, ArrayValue, flatten, i64
 from .lower import Lowering, copies, declare
-from .memory_layout import DATA, ITEMSIZE
-from .module import ModuleBuilder, Symbol
-from .native import Image, Program, slots_of
-from .ownership import CallGraph
-from .runtime import (
+from .memory_layout import (
     CONTEXT_CHUNK,
     CONTEXT_END,
     CONTEXT_LIMIT,
     CONTEXT_REST,
     CONTEXT_RESULTS,
     CONTEXT_SIZE,
-    FIRST_CHUNK,
+    DATA,
+    ITEMSIZE,
 )
+from .module import ModuleBuilder, Symbol
+from .native import Image, Program, slots_of
+from .ownership import CallGraph
 
 LARGE = 12_000  # lines of LLVM IR
 LOOP, LOOPS = "\nloop", 100  # the label of a counted loop, and how many of them may be optimised together
