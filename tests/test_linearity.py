@@ -76,7 +76,7 @@ def measured(p, args, attrs, chosen) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("name", "args", "attrs", "chosen"), cases())
+@pytest.mark.parametrize(("name", "args", "attrs", "chosen"), list(cases()))
 def test_every_primitive(name, args, attrs, chosen):
     p = PRIMITIVES[name]
     claim = said(p, args, attrs, chosen)
