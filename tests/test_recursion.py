@@ -222,7 +222,7 @@ def test_second_derivatives_of_a_tree():
 
 
 def fails(x, low, high):
-    """An error deep down, with frames on the tape."""
+    """An error deep down, with frames on the stack."""
     if high - low == 1:
         return math.log(x[low])
     middle = (low + high) // 2
@@ -236,7 +236,7 @@ def resident() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for memory")
 def test_nothing_leaks():
-    """Tapes of some 12 MB, given back after calls that end well and calls that do not."""
+    """Frame stacks of some 12 MB, given back after calls that end well and calls that do not."""
     x = 1.0 + np.arange(2.0**19) / 2**19
     bad = x.copy()
     bad[-1] = -1.0
@@ -275,7 +275,7 @@ def test_a_recursion_without_end_is_not_optimised_away():
 
 
 def test_in_many_threads():
-    """A compiled program holds no state: each call has a tape of its own."""
+    """A compiled program holds no state: each call has a frame stack of its own."""
     x = 1.0 + np.arange(3000.0) / 3000
     g, out = grad(tree), {}
     expected = g(x, 0, 3000)

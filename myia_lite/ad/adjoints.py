@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..ir import Graph, Node
+from .frame_stack import FrameStack
 from .tangent import (
     Path,
     Sums,
     tangent,
     type_at,
 )
-from .tape import Tape
 
 Leaf = tuple[Node, Path]
 
@@ -54,7 +54,7 @@ class Accumulators(Adjoints):
             node, path = leaf
             if node in self.within:
                 return None
-            t = node.type if isinstance(node, Tape) else tangent(type_at(node.type, path))
+            t = node.type if isinstance(node, FrameStack) else tangent(type_at(node.type, path))
             self.own[leaf] = self.graph.parameter(t, f"{node.name or 'acc'}_bar")
         return self.own[leaf]
 

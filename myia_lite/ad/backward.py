@@ -40,6 +40,7 @@ from .activity import Activity
 from .adjoints import Adjoints, Leaf, Scope, key_node
 from .custom import Custom, without_rule, zeros_like
 from .edits import prune, substitute
+from .frame_stack import Frame, FrameStack
 from .loops import Loops
 from .ownership import borrowed
 from .residuals import BranchPlan, CallPlan, CustomPlan
@@ -56,7 +57,6 @@ from .tangent import (
     unpack,
     zero,
 )
-from .tape import Frame, Tape
 
 if TYPE_CHECKING:
     from .functions import Entry
@@ -72,10 +72,10 @@ class Body(Loops):
         self.plans: dict[Apply, list] = {}
         self.residuals: dict[tuple, object] = {}  # ("res", node, j) -> type
         self.circle = entry.circle if entry else frozenset()
-        self.tape = (Tape(entry.tape), ()) if entry and entry.tape else None
+        self.stack = (FrameStack(entry.stack), ()) if entry and entry.stack else None
         self.again = again
         self.replays: dict[Apply, Entry] = {}  # calls of which nothing is kept: the backward pass goes the same way
-        self.keeps = False  # is a tape needed for what it calls?
+        self.keeps = False  # is a frame stack needed for what it calls?
         self.loops = 0  # around what is being emitted
 
     # ---- primal values in backward code
@@ -286,8 +286,8 @@ class Body(Loops):
             sc = Scope(scope, {*h.params, *h.nodes}, g)
             local = Adjoints(adjoints, self.sums)
             if frames is not None:
-                frames[h] = Frame(self.tape[0].frames, g)
-                local.set(self.tape, frames[h].rest)
+                frames[h] = Frame(self.stack[0].frames, g)
+                local.set(self.stack, frames[h].rest)
             with Builder(g):
                 for path, bar in bars.items():
                     if h.result.type is not Never:
@@ -328,8 +328,8 @@ class Body(Loops):
         plans = self.plans.setdefault(n, [])
         if frames is not None or v is None and not any(saved.values()):
             if frames is not None:
-                tape = adjoints.get(self.tape)
-                self.reverse.last += [lambda f=f: f.pop(tape) for f in frames.values()]
+                stack = adjoints.get(self.stack)
+                self.reverse.last += [lambda f=f: f.pop(stack) for f in frames.values()]
             both = current().emit(switch, self.value(scope, n.args[0]), graphs=graphs)
             plans.append(BranchPlan(None, saved, tags, frames or {}))
         else:
@@ -346,7 +346,7 @@ class Body(Loops):
 
     def frames_of(self, scope, n, v) -> dict[Graph, Frame] | None:
         """Where the branches of a switch may have frames of their own: a place for these."""
-        if v is not None or self.tape is None or self.loops:
+        if v is not None or self.stack is None or self.loops:
             return None
         own = set(self.again)
         while scope is not None:
@@ -376,7 +376,7 @@ class Body(Loops):
                 accumulators.append(self.zero(scope, n.args[k], p) if bar is None else bar)
                 seen.add((n.args[k], p))
         env = [self.value(scope, n.args[k]) for k in e.env]
-        kept, on_tape = self.kept(scope, n, e, adjoints)
+        kept, on_stack = self.kept(scope, n, e, adjoints)
         back = current().emit(call, *kept, *bars.values(), *accumulators, *env, graphs=(e.backward,))
         seen = set()
         for j, (k, p) in enumerate(wanted):
@@ -386,34 +386,34 @@ class Body(Loops):
                 seen.add(leaf)
             else:
                 adjoints.add(leaf, get(back, index=j))
-        if on_tape:
-            adjoints.set(self.tape, get(back, index=len(wanted)))
+        if on_stack:
+            adjoints.set(self.stack, get(back, index=len(wanted)))
 
     def kept(self, scope, n, e: Entry, adjoints) -> tuple[list[Node], bool]:
-        """What the forward pass of a call has kept for its backward pass, and whether that is on this function's tape.
+        """What the forward pass of a call has kept for its backward pass, and whether on this function's frame stack.
 
         In a loop it is not: a node on a path that several leaves share may go backward for some of them only.
         """
-        self.keeps |= e.tape is not None and e.circle == self.circle
+        self.keeps |= e.stack is not None and e.circle == self.circle
         if e.kept is None:
             self.replays[n] = e
             return [], False
-        on_tape = e.circle == self.circle and self.tape is not None and not self.loops
+        on_stack = e.circle == self.circle and self.stack is not None and not self.loops
         plans = self.plans.setdefault(n, [])
         number = next((k for k, p in enumerate(plans) if p.entry is e), len(plans))
         if number == len(plans):
-            plans.append(CallPlan(e, on_tape))
-        if on_tape:
-            return [adjoints.get(self.tape)], True
+            plans.append(CallPlan(e, on_stack))
+        if on_stack:
+            return [adjoints.get(self.stack)], True
         self.residuals["res", n, number] = e.kept
         return [self.value(scope, ("res", n, number))], False
 
     def has_plans(self, g: Graph) -> bool:
         return any(n in self.plans or n in self.replays for n in g.nodes)
 
-    def on_tape(self, g: Graph) -> bool:
-        """Does the forward pass of `g` push on the tape of the function?"""
-        return any(p.on_tape for h in g.nested() for n in h.nodes for p in self.plans.get(n, ()))
+    def on_stack(self, g: Graph) -> bool:
+        """Does the forward pass of `g` push on the frame stack of the function?"""
+        return any(p.on_stack for h in g.nested() for n in h.nodes for p in self.plans.get(n, ()))
 
     def back_checkpoint(self, scope, n, bars, adjoints, wanted):
         """Nothing is saved but the arguments: a call that is never inlined, so that nothing of it is shared with the

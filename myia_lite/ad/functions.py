@@ -1,7 +1,7 @@
 """The two passes of a function with passes of its own: of a recursive one, or of that of a `vjp` node.
 
-What the backward pass of a recursive function needs beside its arguments lies on the tape (`tape.py`); functions that
-call each other have one tape.  A function that is not recursive, and that of a `vjp` node, returns its frame, a record.
+What the backward pass of a recursive function needs beside its arguments lies on a stack (`frame_stack.py`); functions
+that call each other have one.  A function that is not recursive, and that of a `vjp` node, returns its frame, a record.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..ops.control import tuple_ as tuple_of
 from .adjoints import Adjoints, Scope
 from .backward import Body
 from .edits import substitute
+from .frame_stack import Frame, fields_of
 from .residuals import Forward
 from .tangent import Path, elements, tangent, type_at
-from .tape import Frame, fields_of
 
 if TYPE_CHECKING:
     from .reverse import Reverse
@@ -36,21 +36,21 @@ class Entry:
         env=(),
         circle=frozenset(),
         record: Sum | None = None,
-        tape: Sum | None = None,
+        stack: Sum | None = None,
     ):
         self.primal, self.wanted, self.present, self.accumulated = primal, wanted, present, accumulated
-        self.env, self.circle, self.record, self.tape = env, circle, record, tape
+        self.env, self.circle, self.record, self.stack = env, circle, record, stack
         self.total = False  # does ◀f make all the calls that f makes, and f nothing else that may fail?
         f = primal
-        kept = self.kept = record if tape is None else Stack(tape)  # the type of what is handed on, or None
+        kept = self.kept = record if stack is None else Stack(stack)  # the type of what is handed on, or None
         self.forward, self.backward = Graph(f"▶{f.name}", None, f.span), Graph(f"◀{f.name}", None, f.span)
         for p in f.params:
             self.forward.parameter(p.type, p.name)
-        if tape is not None:
-            self.forward.parameter(kept, "tape")
+        if stack is not None:
+            self.forward.parameter(kept, "frames")
         if kept is not None:
             self.forward.result_type = Tuple((*element_types(f.result_type), kept))
-            self.backward.parameter(kept, "r" if tape is None else "tape")
+            self.backward.parameter(kept, "r" if stack is None else "frames")
         for path in present:
             self.backward.parameter(tangent(type_at(f.result_type, path)), "y_bar")
         for k, path in wanted:
@@ -59,7 +59,7 @@ class Entry:
         for k in env:
             self.backward.parameter(f.params[k].type, f.params[k].name)
         bars = tuple(tangent(type_at(f.params[k].type, p)) for k, p in wanted)
-        self.backward.result_type = Tuple((*bars, kept) if tape is not None else bars)
+        self.backward.result_type = Tuple((*bars, kept) if stack is not None else bars)
 
 
 class Function:
@@ -71,7 +71,7 @@ class Function:
         params = self.primal.params
         self.again = {params[k]: k for k in again}
         self.body = Body(reverse, self.primal, {(params[k], p) for k, p in e.wanted}, e, set(self.again))
-        self.frame = Frame(e.tape, e.backward)
+        self.frame = Frame(e.stack, e.backward)
 
     def fill(self) -> list[int]:
         """Says which of the parameters `again` the backward pass reads and has not got."""
@@ -90,7 +90,7 @@ class Function:
         self.keeps = bool(saved) or body.keeps  # does it need more than its arguments?
         calls = {n for g in self.primal.nested() for n in g.nodes if n.op.name == "call"}
         e.total = calls <= body.replays.keys() and self.reverse.only_computes(e.primal)
-        if e.tape is not None:
+        if e.stack is not None:
             self.frame.close()
             self.reverse.last.append(lambda: self.frame.pop(e.backward.params[0]))
         elif e.record is not None:
@@ -104,8 +104,8 @@ class Function:
         e, body, params = self.entry, self.body, self.primal.params
         scope = Scope(None, {*params, *self.primal.nodes}, e.backward)
         given, adjoints = iter(e.backward.params[e.kept is not None :]), Adjoints(None, self.reverse.sums)
-        if e.tape is not None:
-            adjoints.set(body.tape, self.frame.rest)
+        if e.stack is not None:
+            adjoints.set(body.stack, self.frame.rest)
         bars = [next(given) for _ in e.present]
         for k, path in e.wanted:
             if (k, path) in e.accumulated:
@@ -118,8 +118,8 @@ class Function:
             for k, path in e.wanted:
                 bar = adjoints.get((params[k], path))
                 out.append(body.zero(scope, params[k], path) if bar is None else bar)
-            if e.tape is not None:
-                out.append(adjoints.get(body.tape))
+            if e.stack is not None:
+                out.append(adjoints.get(body.stack))
             e.backward.returns(tuple_of(*out))
         return scope
 
@@ -137,10 +137,10 @@ class Function:
     def _forward(self, saved: list) -> None:
         e, body = self.entry, self.body
         params = e.forward.params
-        env = Forward(dict(zip(self.primal.params, params, strict=False)), tape=params[-1] if e.tape else None)
+        env = Forward(dict(zip(self.primal.params, params, strict=False)), stack=params[-1] if e.stack else None)
         with Builder(e.forward):
             body.forward(self.primal.nodes, e.forward, env)
             results = elements(env.node(self.primal.result))
             values = [body.saved_value(env, k) for k in saved]
-            kept = self.frame.push(env.tape, values) if e.tape else make(*values, sum=e.record, tag="frame")
+            kept = self.frame.push(env.stack, values) if e.stack else make(*values, sum=e.record, tag="frame")
             e.forward.returns(tuple_of(*results, kept))

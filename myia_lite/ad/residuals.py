@@ -37,8 +37,8 @@ from .tangent import (
 
 if TYPE_CHECKING:
     from .backward import Body
+    from .frame_stack import Frame
     from .functions import Entry
-    from .tape import Frame
 
 
 @dataclass(eq=False)
@@ -48,37 +48,37 @@ class BranchPlan:
     residual: Sum | None
     saved: dict[Graph, list]
     tags: list[str]
-    frames: dict[Graph, Frame] = field(default_factory=dict)  # of branches that push on the tape themselves
+    frames: dict[Graph, Frame] = field(default_factory=dict)  # of branches that push on the frame stack themselves
 
     @property
-    def on_tape(self) -> bool:
+    def on_stack(self) -> bool:
         return any(f.fields for f in self.frames.values())
 
     @staticmethod
     def forward(body: Body, n: Apply, plans: list[BranchPlan], into: Graph, env: Clone) -> None:
         used = [p for p in plans if p.residual is not None]
-        (frames,) = [p.frames for p in plans if p.on_tape] or [{}]
+        (frames,) = [p.frames for p in plans if p.on_stack] or [{}]
         if not used and not frames and not any(map(body.has_plans, n.graphs)):
             env.apply(n, into)
             return
-        tape = env.tape if frames or any(map(body.on_tape, n.graphs)) else None
-        types = [*element_types(n.type), *(p.residual for p in used), *([] if tape is None else [tape.type])]
+        stack = env.stack if frames or any(map(body.on_stack, n.graphs)) else None
+        types = [*element_types(n.type), *(p.residual for p in used), *([] if stack is None else [stack.type])]
         out, graphs = Tuple(tuple(types)), []
         for h, tag in zip(n.graphs, plans[0].tags, strict=True):
             g = Graph(h.name, into, h.span)
             for p in h.params:
                 env.nodes[p] = g.parameter(p.type, p.name, p.span)
             with Builder(g):
-                if tape is not None:
-                    env.tape = tape
+                if stack is not None:
+                    env.stack = stack
                 body.forward(h.nodes, g, env)
                 g.result = env.node(h.result)
                 if g.result.type is not Never:
                     if h in frames:
                         saved = [body.saved_value(env, k) for k in plans[0].saved[h]]
-                        env.tape = frames[h].push(env.tape, saved)
+                        env.stack = frames[h].push(env.stack, saved)
                     r = [make(*[body.saved_value(env, k) for k in p.saved[h]], sum=p.residual, tag=tag) for p in used]
-                    g.result = tuple_of(*elements(g.result), *r, *([] if tape is None else [env.tape]))
+                    g.result = tuple_of(*elements(g.result), *r, *([] if stack is None else [env.stack]))
             g.result_type = out
             graphs.append(g)
         with Builder(into):
@@ -88,15 +88,15 @@ class BranchPlan:
                 if p.residual is not None:
                     env.nodes["res", n, k] = get(both, index=count)
                     count += 1
-            if tape is not None:
-                env.tape = get(both, index=count)
+            if stack is not None:
+                env.stack = get(both, index=count)
 
 
 @dataclass(eq=False)
 class LoopPlan:
     """What one backward pass over a loop reads of it."""
 
-    on_tape = False
+    on_stack = False
     rounds: list[Site]
     exits: list[Site]
     number: int
@@ -195,7 +195,7 @@ class LoopPlan:
 class CustomPlan:
     """The user's forward function in the place of the function itself."""
 
-    on_tape = False
+    on_stack = False
     custom: Custom
 
     @staticmethod
@@ -211,19 +211,19 @@ class CallPlan:
     """What one backward pass over a call reads of it."""
 
     entry: Entry
-    on_tape: bool  # is it the tape of the function that calls?
+    on_stack: bool  # is it the frame stack of the function that calls?
 
     @staticmethod
     def forward(body: Body, n: Apply, plans: list[CallPlan], into: Graph, env: Forward) -> None:
         with Builder(into):
             for k, p in enumerate(plans):
                 args, e = [*map(env.node, n.args)], p.entry
-                if e.tape is not None:
-                    args.append(env.tape if p.on_tape else stack_new(elem=e.tape))
+                if e.stack is not None:
+                    args.append(env.stack if p.on_stack else stack_new(elem=e.stack))
                 both = current().emit(call, *args, graphs=(e.forward,), span=n.span)
                 kept = get(both, index=bind_results(env, n, both))
-                if p.on_tape:
-                    env.tape = kept
+                if p.on_stack:
+                    env.stack = kept
                 else:
                     env.nodes["res", n, k] = kept
 
@@ -231,13 +231,13 @@ class CallPlan:
 class Forward(Clone):
     """Copies for a forward pass: there a check of a value's range is needed only where the value is.
 
-    `again`: a pass that has run before, so a call in it that nobody needs may go.  `tape`: of the recursive function
+    `again`: a pass that has run before, so a call in it that nobody needs may go.  `stack`: of the recursive function
     that is copied, with what has been pushed so far.
     """
 
-    def __init__(self, nodes: dict[Node, Node] | None = None, again: bool = False, tape: Node | None = None):
+    def __init__(self, nodes: dict[Node, Node] | None = None, again: bool = False, stack: Node | None = None):
         super().__init__(nodes)
-        self.again, self.tape = again, tape
+        self.again, self.stack = again, stack
 
     def apply(self, n: Apply, into: Graph) -> Apply:
         new = super().apply(n, into)

@@ -8,12 +8,12 @@ and the holes are filled with saved or recomputed values.  What a region saves i
     y = switch(c) {t} {e}        (y, r) = switch(c) {t▶} {e▶}           case(r) { t◀ } { e◀ }, in the cotangents so far
     y = loop(init) {L}           (y, r, k) = loop(init, empty) {L▶}     loop(k, ȳ through the exit r) {L◀}
     recur(next) in L             recur(next, push(k, saved))            pop(k), the trip's handler, recur
-    y = call f(x), recursive     (y, tape) = call ▶f(x, tape)           (x̄, tape) = call ◀f(tape, ȳ, accumulators, env)
+    y = call f(x), recursive     (y, stack) = call ▶f(x, stack)         (x̄, stack) = call ◀f(stack, ȳ, accumulated, env)
     y = call[checkpoint] f(x)    y = call f(x)                          x̄ = call ∂f(x, ȳ, accumulators): f again
     (y, r) = vjp f(x)            (y, r) = call ▶f(x)                    x̄ = call ◀f(r, ȳ), at each `pullback(r, ȳ)`
 
-What a recursive function saves it pushes on a *tape*, a stack that goes through its calls of itself, there and back; if
-nothing is left to save, since all follows from its arguments, there is neither tape nor ▶f.
+What a recursive function saves it pushes on a *frame stack*, which goes through its calls of itself, there and back; if
+nothing is left to save, since all follows from its arguments, there is neither such a stack nor ▶f.
 A residual of a branch is a sum with one variant for each branch; a loop's is the residual of its exit and the stack of
 what its trips saved.  A loop in the backward pass carries the cotangents of the loop's state, and an accumulator for
 each outer value that a trip reads; arrays that a recursive function only reads are accumulated through it likewise.
@@ -76,7 +76,7 @@ class Reverse:
     def _complete(self, make):
         """What `make` gives, once all that it asked for is there."""
         while True:
-            self.entries, self.todo, self.grown, self.tapes, self.last, self.replays = {}, [], False, {}, [], []
+            self.entries, self.todo, self.grown, self.stacks, self.last, self.replays = {}, [], False, {}, [], []
             out = make()
             while self.todo:
                 later, key = self.todo.pop()
@@ -171,13 +171,13 @@ class Reverse:
         if key not in self.entries:
             keep = borrowed(f)
             accumulated = {(k, p) for k, p in wanted if k in keep and isinstance(type_at(f.params[k].type, p), Array)}
-            circle, record, tape = self.circle(f), None, None
+            circle, record, stack = self.circle(f), None, None
             if key in self.keeping and circle:
-                tape = self.tapes.setdefault(circle, Sum(f"R_{f.name}"))
+                stack = self.stacks.setdefault(circle, Sum(f"R_{f.name}"))
             elif key in self.keeping:
                 record = Sum(f"R_{f.name}", {"frame": ()})
             env = list(self.needs.setdefault(key, []))
-            self.entries[key] = Entry(f, wanted, present, accumulated, env, circle, record, tape)
+            self.entries[key] = Entry(f, wanted, present, accumulated, env, circle, record, stack)
             self.todo.append((self._function, key))
         return self.entries[key]
 

@@ -196,7 +196,7 @@ def _scatter(add):
         leading = kernel.address(
             tuple(Affine(0, k, 1) for k in range(len(idx))) + (FIRST,) * (len(sizes) - len(idx)), sizes
         )[1]
-        kernel.scope  # noqa: B018
+        kernel.declare_scope()
         groups = kernel.groups(value, *places, inner[1])
         outer = [g for g in groups if g[-1] < rank]
         with nest(kernel, outer) as indexes:
@@ -254,7 +254,7 @@ def _arg_extremum(op):
         if isinstance(node.type, Array):
             out = new_array(kernel, node.type, [sizes[k] for k in kept])
             target = Target(kernel, out, tuple(index[k] for k in kept), [sizes[k] for k in kept])
-        kernel.scope  # noqa: B018
+        kernel.declare_scope()
         with nest(kernel, [(k,) for k in kept if sizes[k] != 1]) as indexes:
             first = Point(kernel, {**indexes, axis: i64(0)}, vector=True).value(expression)
             with counted(b, plus(b, sizes[axis], -1), first, i64(0)) as (i, best, where):

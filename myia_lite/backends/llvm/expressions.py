@@ -203,6 +203,10 @@ class Kernel:
             self.b.call(declare, [self.scoped])
         return self.scoped
 
+    def declare_scope(self) -> None:
+        """Where a scope belongs to what follows: in front of the loops that store with it, or inside a region."""
+        _ = self.scope
+
     def index(self) -> tuple[Affine, ...]:
         """The identity: axis k of the node is axis k of the loops."""
         return tuple(FIRST if d == 1 else Affine(0, k, 1, True) for k, d in enumerate(self.sizes))

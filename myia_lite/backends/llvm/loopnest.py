@@ -88,16 +88,16 @@ def cores(kernel: Kernel, groups, expression: Expr, among=None, idle: int = 1):
     shared = shared_axis(kernel, groups, expression, among, idle)
     if shared is None and kernel.ctx.module.large and not kernel.apart and among:
         with outlined(kernel):
-            kernel.scope  # noqa: B018
+            kernel.declare_scope()
             yield None
         return
     if shared is None:
-        kernel.scope  # noqa: B018  (declared before the loops)
+        kernel.declare_scope()
         yield None
         return
     group, count, size = shared
     with region(kernel, count, size) as (first, last):
-        kernel.scope  # noqa: B018
+        kernel.declare_scope()
         yield group, first, last
 
 
@@ -208,7 +208,7 @@ def reduce(kernel: Kernel, fold: Fold, expression: Expr, reduced: set[int], targ
         inner.insert(0, outer.pop())
     across = any(g[-1] in reduced for g in outer)
     if target is None:
-        kernel.scope  # noqa: B018
+        kernel.declare_scope()
         return _fold_inner(kernel, fold, expression, inner, {})
     with cores(kernel, groups, expression, kept) as part:
         if across:
@@ -269,7 +269,7 @@ def _fold_blocks(kernel: Kernel, fold: Fold, expression: Expr, groups):
     partial = ctx.offset(obj, DATA)
     size = max(1, PIECE // (BLOCK * work(expression)))
     with region(kernel, blocks, size) as (first, last):
-        kernel.scope  # noqa: B018
+        kernel.declare_scope()
         with counted(b, last, first=first) as k:
             start = b.mul(k, rows, flags=("nuw", "nsw"))
             left = b.sub(count, start, flags=("nuw", "nsw"))

@@ -20,7 +20,7 @@ def argsort(ctx, node: Apply, plan):
     line = Array("i64", (sizes[last] if isinstance(sizes[last], int) else None,))
     keys, *spare = (ctx.new_array(line, [n]) for _ in range(3))
     target = Target(kernel, out, index)
-    kernel.scope  # noqa: B018  (declared before the loops)
+    kernel.declare_scope()
     with nest(kernel, [(k,) for k in range(last) if sizes[k] != 1]) as indexes:
         with counted(b, n) as i:
             value = Point(kernel, {**indexes, last: i}, vector=True).value(expression)

@@ -182,7 +182,7 @@ class _Nest:
         self._choose()
         outer = [k for k in range(len(self.sizes)) if k not in (self.lane, self.row)]
         with self._shared(outer) as part:
-            self.kernel.scope  # noqa: B018
+            self.kernel.declare_scope()
             if any(map(self._long, self.terms)):
                 if self.start is not None:
                     self._tiles(outer, part, ())
